@@ -1,0 +1,31 @@
+# Names for commands; the logic is in scripts/. `make run` and `make test` do all the set-up that is missing.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+STAMP := .venv/.banger-ready
+BIN := .venv/bin
+
+.PHONY: help setup run test lint fix types check build clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+setup: $(STAMP) ## Install what is missing: Debian packages, .venv, guest programs
+	@scripts/setup.sh --check
+
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+	@scripts/setup.sh
+
+run: setup ## Boot a VM and run `uname -a` in it
+	@$(BIN)/banger vm run --rm -- uname -a
+
+test: setup ## Run the linters and every test that this machine can run
+	@$(BIN)/pytest
+
+lint: setup ## Run the linters and type checkers
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pyright && $(BIN)/lint-imports
+
+fix: setup ## Format, and mend what can be mended by machine
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean: ## Remove what make has built (never a VM, image or cache)
+	@rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

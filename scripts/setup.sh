@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what banger needs on this machine: Debian packages, a virtual environment from requirements.lock, and the
+# guest programs compiled from source. Says what it does; does nothing twice.
+#   setup.sh          do whatever is missing
+#   setup.sh --check  the same, for a machine where it has been done: only the parts that can go stale
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  qemu-system-x86 qemu-utils # the VMM and its disk tool
+  mmdebstrap uidmap gpgv     # root filesystems, also without root
+  debian-archive-keyring     # whose signatures are believed
+  e2fsprogs openssh-client git
+  musl-tools gcc libc6-dev linux-libc-dev # the guest programs are small static C
+  python3-venv
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+missing_packages() {
+  local package
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || printf '%s\n' "$package"
+  done
+}
+
+install_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages)
+  ((${#missing[@]} == 0)) && return
+  if ((EUID != 0)); then
+    say "these Debian packages are missing; type this, then start again:"
+    printf '  sudo apt-get update && sudo apt-get install -y --no-install-recommends %s\n' "${missing[*]}" >&2
+    exit 1
+  fi
+  say "installing Debian packages: ${missing[*]}"
+  apt-get update -q >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+make_environment() {
+  local stamp=.venv/.banger-ready
+  if [[ -e $stamp && ! requirements.lock -nt $stamp && ! pyproject.toml -nt $stamp && ! scripts/setup.sh -nt $stamp ]]; then
+    return
+  fi
+  say "making the Python environment in .venv"
+  mkdir -p build/bin
+  [[ -x .venv/bin/python ]] || python3 -m venv .venv
+  .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+  touch "$stamp"
+}
+
+compile_guest() {
+  [[ -e guest-src/Makefile ]] || return 0
+  make -s -C guest-src
+}
+
+[[ ${1:-} == --check ]] || install_packages
+make_environment
+compile_guest
