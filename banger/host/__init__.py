@@ -1,0 +1,1 @@
+"""The host machine: ports (Protocols) here, one module per host subsystem beside."""
