@@ -1,5 +1,6 @@
 """Run host programs: argv lists only, a deadline always, output bounded, and no child that outlives its parent."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.abc
 from anyio.abc import ByteReceiveStream
 
 from banger.model.errors import DeadlineError, HostError
@@ -60,7 +62,11 @@ async def run(
     words = tuple(os.fspath(word) for word in argv)
     try:
         process = await anyio.open_process(
-            words, stdin=subprocess.PIPE, env=env, cwd=cwd, start_new_session=True,
+            words,
+            stdin=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise HostError(f"{words[0]}: not found on this machine", hint="banger doctor") from error
@@ -69,13 +75,14 @@ async def run(
     try:
         with anyio.fail_after(deadline_s):
             async with anyio.create_task_group() as group:
-                assert process.stdin and process.stdout and process.stderr
+                assert process.stdin
+                assert process.stdout
+                assert process.stderr
                 group.start_soon(_collect, process.stdout, out, output_limit_bytes, words[0])
                 group.start_soon(_collect, process.stderr, err, output_limit_bytes, words[0])
-                try:
+                # A program that does not want all of its input says by its exit status whether that is an error.
+                with contextlib.suppress(anyio.BrokenResourceError, BrokenPipeError, ConnectionResetError):
                     await process.stdin.send(stdin)
-                except (anyio.BrokenResourceError, BrokenPipeError, ConnectionResetError):
-                    pass  # the program did not want all of its input; its exit status says whether that is an error
                 await process.stdin.aclose()
             status = await process.wait()
     except TimeoutError as error:
@@ -102,9 +109,7 @@ async def _collect(stream: ByteReceiveStream, into: list[bytes], limit_bytes: in
 async def _reap(process: anyio.abc.Process) -> None:
     with anyio.CancelScope(shield=True):
         if process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         await process.wait()
         await process.aclose()

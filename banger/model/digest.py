@@ -13,7 +13,7 @@ from typing import NewType, TypeAlias
 Digest = NewType("Digest", str)
 """``sha256:`` and 64 lower-case hexadecimal digits, as in the OCI image-spec, "Digests"."""
 
-Canonical: TypeAlias = "None | bool | int | str | bytes | Sequence[Canonical] | Mapping[str, Canonical]"
+Canonical: TypeAlias = "bool | int | str | bytes | Sequence[Canonical] | Mapping[str, Canonical] | None"
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _INT_LIMIT = 1 << 63
@@ -51,7 +51,7 @@ def canonical_bytes(value: Canonical) -> bytes:
     return b"".join(parts)
 
 
-def _encode(value: Canonical, out: list[bytes], where: str) -> None:  # noqa: C901, PLR0912 - one arm a type
+def _encode(value: Canonical, out: list[bytes], where: str) -> None:
     # Exact types: a subclass (an enum, a NewType-free wrapper) could print one thing and compare as another.
     kind = type(value)
     if kind is str:
@@ -64,7 +64,7 @@ def _encode(value: Canonical, out: list[bytes], where: str) -> None:  # noqa: C9
     elif kind is int:
         if not -_INT_LIMIT <= value < _INT_LIMIT:  # type: ignore[operator]
             raise CanonicalError(f"{where}: integer outside 64 bits")
-        out.append(b"i%d;" % value)
+        out.append(b"i%d;" % value)  # type: ignore[str-format]
     elif kind is bytes:
         out.append(b"b%d:%s" % (len(value), value))  # type: ignore[arg-type]
     elif kind in {list, tuple}:
