@@ -52,8 +52,8 @@ make_environment() {
 }
 
 compile_guest() {
-  [[ -e guest-src/Makefile ]] || return 0
-  make -s -C guest-src
+  [[ -e banger/guest/src/Makefile ]] || return 0
+  make -s -C banger/guest/src
 }
 
 [[ ${1:-} == --check ]] || install_packages

@@ -1,7 +1,7 @@
 """Every error that banger raises on purpose, cut by who must act.
 
-A message names the thing and the reason; ``hint`` is the next command to type, where there is one. Only ``cli/`` turns an
-error into text on a terminal and an exit status; over a socket it travels as ``code``, ``message`` and ``hint``.
+A message names the thing and the reason; ``hint`` is the next command to type, where there is one. Only ``cli/`` turns
+an error into text on a terminal and an exit status; over a socket it travels as ``code``, ``message`` and ``hint``.
 """
 
 from typing import ClassVar

@@ -1,0 +1,90 @@
+"""The plain data that a graph is made of: actions, nodes, outputs. The scheduler sees these and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from functools import cached_property
+
+from banger.model.digest import Canonical, Digest, digest_of
+
+
+class Flavour(StrEnum):
+    """How a node is run, remembered and undone (docs/architecture.md, "Four kinds of node")."""
+
+    BUILD = "build"  # deterministic; its output is in the action cache and the CAS
+    EFFECT = "effect"  # live state; holds a lease, and a release node undoes it
+    QUERY = "query"  # reads the changing world; its answer is remembered for a stated time
+    GATE = "gate"  # observes until something is true; never remembered, nothing to undo
+    RELEASE = "release"  # undoes one effect; runs whatever else has failed
+
+
+class Scope(IntEnum):
+    """Who holds an effect's lease once its run has succeeded, from the shortest life to the longest."""
+
+    RUN = 0  # released when the run ends
+    SESSION = 1  # until the VM stops
+    VM = 2  # until the VM is deleted
+    HOST = 3  # until nothing uses it
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What running an action takes. `pools`: amounts of named capacities, claimed together before it starts."""
+
+    pools: tuple[tuple[str, int], ...] = ()
+    network: bool = False
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One unit of work. Only kind, version, params and inputs make its identity; the rest says how to run it."""
+
+    kind: str
+    version: int
+    flavour: Flavour
+    params: Mapping[str, Canonical]
+    needs: Needs = Needs()
+    scope: Scope = Scope.RUN
+    deadline_s: int = 600
+    retries: int = 0
+    """How often a failure marked transient is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An action in its place. `inputs` are part of its identity, by what they put out; `after` only orders."""
+
+    id: str
+    action: Action
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a node put out: a small value, and the digests of the artifacts that the value speaks of."""
+
+    value: Canonical
+    artifacts: tuple[Digest, ...] = ()
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Identity of the output: what consumers are keyed by, so equal outputs cut the work off early."""
+        return digest_of("banger.output", {"value": self.value, "artifacts": list(self.artifacts)})
+
+
+def action_document(action: Action, inputs: Mapping[str, Digest]) -> dict[str, Canonical]:
+    """Everything that identifies an action. `banger why` compares two of these: what is hashed is what is shown."""
+    return {
+        "kind": action.kind,
+        "version": action.version,
+        "params": dict(action.params),
+        "inputs": dict(inputs),
+    }
+
+
+def action_digest(document: Mapping[str, Canonical]) -> Digest:
+    """Digest an `action_document`."""
+    return digest_of("banger.action", document)
