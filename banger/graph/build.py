@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from banger.model.action import Action, Flavour, Node
+from banger.model.action import Action, Flavour, Node, Scope
 
 RELEASE_PREFIX = "release:"
+RELEASE_RETRIES = 2
 
 
 class GraphError(AssertionError):
@@ -30,6 +31,7 @@ def build_graph(nodes: Iterable[Node]) -> Graph:
         if by_id.setdefault(node.id, node) != node:
             raise GraphError(f"two different nodes are called {node.id}")
     order = _topological_order(by_id)
+    _check_lifetimes(by_id, order)
     releases = _release_nodes(by_id, order)
     complete = by_id | {node.id: node for node in releases.values()}
     order = _topological_order(complete)
@@ -85,11 +87,24 @@ def find_cycle(nodes: Mapping[str, Node]) -> list[str]:
     return [edge[0] for edge in edges] + [edges[0][0]]
 
 
-def _release_nodes(nodes: Mapping[str, Node], order: list[str]) -> dict[str, Node]:
-    """Make the release node of each effect: after all that uses the effect, and after *their* releases.
+def _check_lifetimes(nodes: Mapping[str, Node], order: list[str]) -> None:
+    """An effect must not outlive what it stands on. (A build does not stand on its inputs once it is made.)"""
+    shortest: dict[str, Scope] = {}
+    for name in order:
+        node = nodes[name]
+        ground = min((shortest[before] for before in _edges(node)), default=Scope.HOST)
+        if node.action.flavour is Flavour.EFFECT:
+            if node.action.scope > ground:
+                raise GraphError(f"{name} is held longer than an effect that it needs")
+            ground = node.action.scope
+        shortest[name] = Scope.HOST if node.action.flavour is Flavour.BUILD else ground
 
-    A gate or build between two effects has no release of its own; `tails` carries the releases behind it, so that
-    the reverse order holds across it.
+
+def _release_nodes(nodes: Mapping[str, Node], order: list[str]) -> dict[str, Node]:
+    """Make the release node of each effect: after all that uses the effect, and after the releases of *those*.
+
+    `tails` carries what stands on a node: a gate hands on what stands on it, and itself; an effect only its release,
+    which waits for the rest; a build only itself, since its artifact stands on its own once it is made.
     """
     successors = _successors({name: _edges(nodes[name]) for name in nodes})
     tails: dict[str, frozenset[str]] = {}
@@ -98,7 +113,7 @@ def _release_nodes(nodes: Mapping[str, Node], order: list[str]) -> dict[str, Nod
         node = nodes[name]
         behind = frozenset[str]().union(*(tails[user] for user in successors[name]))
         if node.action.flavour is not Flavour.EFFECT:
-            tails[name] = behind
+            tails[name] = frozenset((name,)) if node.action.flavour is Flavour.BUILD else behind | {name}
             continue
         release = RELEASE_PREFIX + name
         tails[name] = frozenset((release,))
@@ -112,8 +127,9 @@ def _release_nodes(nodes: Mapping[str, Node], order: list[str]) -> dict[str, Nod
                 params={},
                 needs=action.needs,
                 scope=action.scope,
+                retries=RELEASE_RETRIES,
             ),
-            after=(name, *successors[name], *sorted(behind)),
+            after=tuple(dict.fromkeys((name, *successors[name], *sorted(behind)))),
             label=node.label,
         )
     return {name: releases[name] for name in order if name in releases}

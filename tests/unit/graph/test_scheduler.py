@@ -1,0 +1,116 @@
+"""Decisions of the scheduler that a reader should find written down, one a test."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from banger.graph.build import GraphError, build_graph
+from banger.graph.events import Abort, Begin, Conclude, Execute, Failed, Finished, LookedUp, Lookup, Stop
+from banger.graph.scheduler import IllegalMoveError, Scheduler
+from banger.graph.states import State
+from banger.model.action import Action, Flavour, Needs, Node, Output, Scope
+
+
+def node(name: str, flavour: Flavour = Flavour.BUILD, **more: object) -> Node:
+    inputs = more.pop("inputs", {})
+    after = more.pop("after", ())
+    action = Action(kind="t", version=1, flavour=flavour, params={"n": name}, **more)  # type: ignore[arg-type]
+    return Node(id=name, action=action, inputs=inputs, after=after)  # type: ignore[arg-type]
+
+
+def executed(commands: Sequence[object]) -> list[str]:
+    return [command.node for command in commands if isinstance(command, Execute)]
+
+
+def test_an_unchanged_output_gives_its_consumer_the_same_digest() -> None:
+    digests = []
+    for params in ("a", "b"):
+        first = Node(id="x", action=Action(kind="t", version=1, flavour=Flavour.BUILD, params={"p": params}))
+        scheduler = Scheduler(build_graph([first, node("y", inputs={"from_x": "x"})]), {})
+        scheduler.handle(Begin())
+        (lookup,) = scheduler.handle(LookedUp("x", Output("same")))
+        assert isinstance(lookup, Lookup)
+        digests.append(lookup.digest)
+    assert digests[0] == digests[1]
+
+
+def test_the_longer_path_starts_first() -> None:
+    graph = build_graph([node("short", needs=Needs((("cpu", 1),))), node("long", needs=Needs((("cpu", 1),)))])
+    scheduler = Scheduler(graph, {"cpu": 1}, weights={"short": 1.0, "long": 9.0})
+    scheduler.handle(Begin())
+    commands = scheduler.handle(LookedUp("long", None))
+    assert executed(commands) == ["long"]
+    assert executed(scheduler.handle(LookedUp("short", None))) == []
+    assert executed(scheduler.handle(Finished("long", Output(None)))) == ["short"]
+
+
+def test_a_claim_that_can_never_be_granted_fails_at_once() -> None:
+    scheduler = Scheduler(build_graph([node("big", Flavour.GATE, needs=Needs((("cpu", 9),)))]), {"cpu": 2})
+    assert scheduler.handle(Begin()) == [Conclude(succeeded=False)]
+    assert scheduler.because("big") == "needs 9 of cpu, and there are 2 in all"
+
+
+def test_a_failure_lets_running_builds_end_and_stops_gates() -> None:
+    graph = build_graph([node("build"), node("gate", Flavour.GATE), node("bad", Flavour.GATE)])
+    scheduler = Scheduler(graph, {})
+    scheduler.handle(Begin())
+    scheduler.handle(LookedUp("build", None))
+    assert scheduler.handle(Failed("bad", "no")) == [Stop("gate")]
+    assert scheduler.state("build") is State.RUNNING
+
+
+def test_an_abort_stops_builds_too_and_then_undoes() -> None:
+    graph = build_graph([node("tap", Flavour.EFFECT, scope=Scope.VM), node("build", after=("tap",))])
+    scheduler = Scheduler(graph, {})
+    scheduler.handle(Begin())
+    scheduler.handle(Finished("tap", Output("tap7")))
+    scheduler.handle(LookedUp("build", None))
+    assert scheduler.handle(Abort("Ctrl-C")) == [Stop("build")]
+    assert executed(scheduler.handle(Finished("build", Output(1)))) == ["release:tap"]
+    assert scheduler.handle(Finished("release:tap", Output(None))) == [Conclude(succeeded=False)]
+
+
+def test_an_adopted_effect_is_not_undone_when_the_run_fails() -> None:
+    graph = build_graph([node("disk", Flavour.EFFECT, scope=Scope.VM), node("gate", Flavour.GATE, after=("disk",))])
+    scheduler = Scheduler(graph, {})
+    scheduler.handle(Begin())
+    scheduler.handle(Finished("disk", Output("d"), adopted=True))
+    assert scheduler.handle(Failed("gate", "no")) == [Conclude(succeeded=False)]
+
+
+def test_releases_run_in_reverse_across_a_gate() -> None:
+    graph = build_graph(
+        [
+            node("disk", Flavour.EFFECT, scope=Scope.VM),
+            node("ready", Flavour.GATE, after=("disk",)),
+            node("vm", Flavour.EFFECT, scope=Scope.VM, after=("ready",)),
+        ]
+    )
+    assert set(graph.predecessors["release:disk"]) == {"disk", "ready", "release:vm"}
+
+
+def test_a_move_outside_the_table_tells_the_story_of_the_node() -> None:
+    scheduler = Scheduler(build_graph([node("x")]), {})
+    scheduler.handle(Begin())
+    scheduler.handle(LookedUp("x", Output(1)))
+    with pytest.raises(IllegalMoveError, match="x: WAITING -> LOOKUP -> DONE -> DONE"):
+        scheduler.handle(LookedUp("x", Output(1)))
+
+
+def test_a_cycle_is_named() -> None:
+    with pytest.raises(GraphError, match="cycle: "):
+        build_graph([node("a", after=("b",)), node("b", after=("a",))])
+
+
+def test_an_unknown_predecessor_is_named() -> None:
+    with pytest.raises(GraphError, match="a needs ghost, which is not in the graph"):
+        build_graph([node("a", after=("ghost",))])
+
+
+def test_a_long_chain_is_no_deep_recursion() -> None:
+    chain = [node("n0"), *(node(f"n{i}", inputs={"x": f"n{i - 1}"}) for i in range(1, 5000))]
+    scheduler = Scheduler(build_graph(chain), {})
+    scheduler.handle(Begin())
+    scheduler.handle(LookedUp("n0", None))
+    assert Conclude(succeeded=False) in scheduler.handle(Failed("n0", "no"))
+    assert scheduler.because("n4999") == "n0"
