@@ -51,9 +51,7 @@ def test_what_has_no_stable_form_is_refused(value: object) -> None:
         canonical_bytes(value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "sha256:", "sha256:" + "A" * 64, "sha256:" + "a" * 64 + "\n", "md5:" + "a" * 64]
-)
+@pytest.mark.parametrize("text", ["", "sha256:", "sha256:" + "A" * 64, "sha256:" + "a" * 64 + "\n", "md5:" + "a" * 64])
 def test_a_malformed_digest_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a sha256 digest"):
         parse_digest(text)

@@ -1,0 +1,1 @@
+"""What outlives a run: artifacts, remembered actions, leases, VMs and timings, below one state directory."""

@@ -1,0 +1,74 @@
+"""Answers of Queries, kept with the time they were given. A diskcache, without its pickle."""
+
+from pathlib import Path
+
+import diskcache
+import msgspec
+
+from banger.model.clock import Clock
+from banger.model.digest import Digest
+
+
+class JsonDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
+    """Stores UTF-8 text and nothing else, and refuses to read a pickle that somebody else put into the file."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Take a key into the database."""
+        if type(key) is not str:
+            raise TypeError("keys are digests")
+        return key, True
+
+    def get(self, key: object, raw: bool) -> str:  # noqa: FBT001 - the library's signature
+        """Take a key out of the database."""
+        if not raw or type(key) is not str:
+            raise TypeError("not one of our keys")
+        return key
+
+    def store(
+        self,
+        value: object,
+        read: bool,  # noqa: FBT001
+        key: object = diskcache.UNKNOWN,
+    ) -> tuple[int, int, str | None, object]:
+        """Take a value into the database."""
+        if type(value) is not str or read:
+            raise TypeError("values are JSON text")
+        result: tuple[int, int, str | None, object] = super().store(value, read, key)
+        return result
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:  # noqa: FBT001
+        """Take a value out of the database. Raises TypeError for a pickle."""
+        if mode == diskcache.core.MODE_PICKLE:
+            raise TypeError("not one of our values")
+        return super().fetch(mode, filename, value, read)
+
+
+class Answers:
+    """Answers by action digest."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self._cache = diskcache.Cache(str(directory), disk=JsonDisk)
+        self._clock = clock
+
+    def put(self, digest: Digest, value: object) -> None:
+        """Keep an answer given now."""
+        self._cache.set(digest, msgspec.json.encode({"at": self._clock.wall(), "value": value}).decode())
+
+    def get(self, digest: Digest, *, not_older_than_s: float | None) -> tuple[bool, object]:
+        """(True, answer) if there is one and it is young enough (None: of any age); else (False, None)."""
+        text = self._cache.get(digest)
+        if text is None:
+            return False, None
+        entry = msgspec.json.decode(text)
+        age = self._clock.wall() - entry["at"]
+        if not_older_than_s is not None and not 0 <= age <= not_older_than_s:
+            return False, None
+        return True, entry["value"]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._cache.clear()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._cache.close()

@@ -1,0 +1,69 @@
+"""The tables of banger.db, as the list of steps that made them. A step that was released is never edited."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE actions (
+        digest      TEXT PRIMARY KEY,
+        kind        TEXT NOT NULL,
+        document    TEXT NOT NULL,             -- what was hashed, as JSON: `banger why` compares two of them
+        value       TEXT NOT NULL,
+        artifacts   TEXT NOT NULL,             -- JSON list of digests
+        label       TEXT NOT NULL,
+        run_id      TEXT NOT NULL,
+        made_at     REAL NOT NULL,
+        used_at     REAL NOT NULL,
+        seconds     REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE blobs (
+        digest      TEXT PRIMARY KEY,
+        size        INTEGER NOT NULL,
+        stamp       TEXT NOT NULL              -- inode, mtime and boot under which the content was last verified
+    ) STRICT;
+    CREATE TABLE leases (
+        id          TEXT PRIMARY KEY,          -- '<vm id>/<node>': every name on the host is derived from it
+        vm_id       TEXT,
+        run_id      TEXT,                      -- NULL once the run has succeeded
+        node        TEXT NOT NULL,
+        scope       INTEGER NOT NULL,
+        kind        TEXT NOT NULL,
+        version     INTEGER NOT NULL,
+        digest      TEXT NOT NULL,
+        params      TEXT NOT NULL,
+        inputs      TEXT NOT NULL,
+        value       TEXT,                      -- NULL until the effect is known to be there
+        state       TEXT NOT NULL CHECK (state IN ('intend', 'held', 'releasing')),
+        depends_on  TEXT NOT NULL,             -- JSON list of lease ids: released after this one
+        boot_id     TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX leases_by_vm ON leases (vm_id);
+    CREATE INDEX leases_by_run ON leases (run_id) WHERE run_id IS NOT NULL;
+    CREATE TABLE vms (
+        id          TEXT PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        request     TEXT NOT NULL,
+        created_at  REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE runs (
+        id          TEXT PRIMARY KEY,
+        what        TEXT NOT NULL,             -- 'vm.create', 'vm.start', ...
+        vm_id       TEXT,
+        started_at  REAL NOT NULL,
+        seconds     REAL,
+        outcome     TEXT                       -- NULL while it runs
+    ) STRICT;
+    CREATE TABLE node_runs (
+        run_id      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        node        TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        flavour     TEXT NOT NULL,
+        cache       TEXT NOT NULL,             -- 'hit', 'miss' or 'none'
+        outcome     TEXT NOT NULL,
+        queued_s    REAL NOT NULL,             -- since the start of the run, as the next two
+        started_s   REAL NOT NULL,
+        finished_s  REAL NOT NULL,
+        digest      TEXT
+    ) STRICT;
+    CREATE INDEX node_runs_by_run ON node_runs (run_id);
+    CREATE INDEX node_runs_by_kind ON node_runs (kind);
+    """,
+)

@@ -1,0 +1,40 @@
+"""Directories of ours that come and go: the only place that removes a tree."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Scratch:
+    """`tmp/` in the state directory: same filesystem as the CAS, so that a finished file is linked, not copied."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def directory(self) -> Iterator[Path]:
+        """Make an empty directory, and remove it with all that is in it afterwards."""
+        path = self.root / uuid.uuid4().hex
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            remove_tree(path, below=self.root)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left. Only when this process alone owns the state directory."""
+        for path in self.root.iterdir():
+            remove_tree(path, below=self.root)
+
+
+def remove_tree(path: Path, *, below: Path) -> None:
+    """Remove a file or tree that banger made; absent is fine. `below` is the directory of ours that contains it."""
+    if path.parent != below or path.name in {"", ".", ".."}:
+        raise AssertionError(f"{path} is not directly in {below}")
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path)  # noqa: TID251 - the one place; the library does not follow symlinks
