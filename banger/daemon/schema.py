@@ -1,0 +1,77 @@
+"""What a client may send. Strict and closed: a wrong type or an unknown field is refused, and says which."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
+from banger.model.vm import DEFAULT_IMAGE, VM_NAME, Sizes, VmRequest, WorkspaceRequest
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Body(BaseModel):
+    """The base of every request body."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SizesBody(Body):
+    """The shape of a VM."""
+
+    vcpus: Annotated[int, Field(ge=VCPUS[0], le=VCPUS[1])]
+    memory_mib: Annotated[int, Field(ge=MEMORY_MIB[0], le=MEMORY_MIB[1])]
+    disk_bytes: Annotated[int, Field(ge=DISK_BYTES[0], le=DISK_BYTES[1])]
+
+
+class WorkspaceBody(Body):
+    """A git checkout on the host."""
+
+    path: Annotated[str, Field(pattern="^/", max_length=4096)]
+    include_untracked: bool = False
+    branch: Text | None = None
+    from_ref: Text | None = None
+
+
+class VmBody(Body):
+    """The VM that is asked for."""
+
+    sizes: SizesBody
+    # pydantic's regular expressions have no \Z; their $ is the end of the text and nothing else.
+    name: Annotated[str, Field(pattern="^" + VM_NAME.pattern.replace(r"\Z", "$"))] | None = None
+    image: Text = DEFAULT_IMAGE
+    workspace: WorkspaceBody | None = None
+    ephemeral: bool = False
+
+    def request(self) -> VmRequest:
+        """Turn it into what the service takes."""
+        workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
+        return VmRequest(Sizes(**self.sizes.model_dump()), self.name, self.image, workspace, self.ephemeral)
+
+
+class CreateBody(Body):
+    """POST /v1/vms. `attached`: cancel the operation when nobody follows it any more."""
+
+    vm: VmBody
+    attached: bool = False
+
+
+class PruneBody(Body):
+    """POST /v1/cache/prune. `older_than_s` None: everything that nothing needs."""
+
+    older_than_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class ShutdownBody(Body):
+    """POST /v1/shutdown. `if_idle`: only if no operation and no session is under way."""
+
+    if_idle: bool = False
+
+
+class ErrorBody(BaseModel):
+    """What every failed request answers."""
+
+    code: str
+    message: str
+    hint: str | None
+    exit_status: int

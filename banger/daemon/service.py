@@ -1,0 +1,72 @@
+"""What the daemon serves: the interface between HTTP and the engine.
+
+Every method is a coroutine on the daemon's event loop. `emit` takes one progress event; call it on that loop. Being
+cancelled means: stop, undo what was begun, re-raise. Failures are BangerError, alone or in an exception group.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from banger.model.progress import Event
+from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
+from banger.model.vm import VmRequest, VmView
+
+Emit: TypeAlias = Callable[[Event], None]
+
+
+class Service(Protocol):
+    """`ref` is a VM's name or id; NotFoundError if there is none such."""
+
+    async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
+        """Make a VM and wait until its guest answers. Raises ConflictError if the name is taken."""
+        ...
+
+    async def start_vm(self, ref: str, emit: Emit) -> VmView:
+        """Start a stopped VM. A running one is left alone and returned."""
+        ...
+
+    async def stop_vm(self, ref: str, emit: Emit) -> VmView:
+        """Stop a VM, keeping its disk. A stopped one is left alone and returned."""
+        ...
+
+    async def delete_vm(self, ref: str, emit: Emit) -> None:
+        """Stop a VM and remove everything that is its own."""
+        ...
+
+    async def list_vms(self) -> list[VmView]:
+        """All VMs, oldest first."""
+        ...
+
+    async def show_vm(self, ref: str) -> VmView:
+        """One VM."""
+        ...
+
+    async def plan_create(self, request: VmRequest) -> PlanView:
+        """Say what `create_vm` would do. Changes nothing."""
+        ...
+
+    async def bench(self) -> list[BenchRow]:
+        """Stage timings of the creates so far, in the order that stages run."""
+        ...
+
+    async def cache_list(self) -> list[CacheEntryView]:
+        """Artifacts in the CAS, last used first."""
+        ...
+
+    async def cache_show(self, prefix: str) -> CacheEntryView:
+        """One artifact, by digest or a beginning of it. Raises SpecError if several begin so."""
+        ...
+
+    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
+        """Remove artifacts that nothing needs, or only those last used more than `older_than_s` seconds ago."""
+        ...
+
+    async def doctor(self) -> list[CheckView]:
+        """Look at the host. A check that fails is an answer, not an error."""
+        ...
+
+
+OpenService: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Service]]
+"""Opens the service of a state directory: `banger.engine.service.open_service`."""

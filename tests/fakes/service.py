@@ -1,0 +1,180 @@
+"""A service with no engine: VMs are entries in a dict, and names steer what happens to them.
+
+`slow-…` takes a minute to create, `fail-…` fails at a node, `bug-…` raises what it should not, `deaf-…` has no SSH.
+The VMs are written to `vms.json` in the state directory, so that they outlive the daemon, as real ones do.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import anyio
+
+from banger.daemon.service import Emit
+from banger.model.errors import ActionError, ConflictError, NotFoundError
+from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanNodeView, PlanView, PruneView
+from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+class FakeService:
+    """Keeps the Service protocol; writes what it was asked to `calls.jsonl`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._dir = state_dir
+        self._file = state_dir / "vms.json"
+        self._vms: dict[str, VmView] = {}
+        if self._file.exists():
+            self._vms = {raw["id"]: _vm(raw) for raw in json.loads(self._file.read_text())}
+
+    async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
+        self._note("create_vm", asdict(request))
+        name = request.name or f"vm-{len(self._vms) + 1}"
+        if any(vm.name == name for vm in self._vms.values()):
+            raise ConflictError(f"VM {name!r} exists already", hint=f"banger vm show {name}")
+        await self._run_nodes(name, emit)
+        vm_id = f"{len(self._vms) + 1:08x}"
+        console = self._dir / f"{name}.log"
+        console.write_text("".join(f"line {number}\n" for number in range(1, 21)) + "\x1b[31mred\x1b[0m\n")
+        view = VmView(
+            id=vm_id,
+            name=name,
+            state="running",
+            image=request.image,
+            sizes=request.sizes,
+            created_at=1_700_000_000.0,
+            ssh=self._ssh(name),
+            workspace=request.workspace.path if request.workspace else None,
+            console_log=str(console),
+        )
+        self._put(view)
+        return view
+
+    async def start_vm(self, ref: str, emit: Emit) -> VmView:
+        self._note("start_vm", ref)
+        return self._put(replace(self._get(ref), state="running"))
+
+    async def stop_vm(self, ref: str, emit: Emit) -> VmView:
+        self._note("stop_vm", ref)
+        return self._put(replace(self._get(ref), state="stopped"))
+
+    async def delete_vm(self, ref: str, emit: Emit) -> None:
+        self._note("delete_vm", ref)
+        vm = self._get(ref)
+        if vm.name.startswith("sticky"):
+            await anyio.sleep(60)
+        del self._vms[vm.id]
+        self._save()
+
+    async def list_vms(self) -> list[VmView]:
+        return list(self._vms.values())
+
+    async def show_vm(self, ref: str) -> VmView:
+        return self._get(ref)
+
+    async def plan_create(self, request: VmRequest) -> PlanView:
+        self._note("plan_create", asdict(request))
+        return PlanView(
+            [
+                PlanNodeView("image", "image.rootfs", "build", request.image, "hit", DIGEST, 41.0, 0.0),
+                PlanNodeView("disk", "disk.work", "effect", "", "effect", None, 0.01, 0.01, False, ["image"]),
+                PlanNodeView("boot", "vm.boot", "effect", "", "effect", None, None, 5.0, True, ["image", "disk"]),
+                PlanNodeView("ready", "vm.ready", "gate", "SSH", "gate", None, 1.0, 1.0, True, ["boot"]),
+            ],
+            predicted_s=6.0,
+        )
+
+    async def bench(self) -> list[BenchRow]:
+        return [BenchRow("image.rootfs", 3, 41.0, 44.0, None, None), BenchRow("vm.boot", 9, 6.0, 7.5, 5.0, 5.5)]
+
+    async def cache_list(self) -> list[CacheEntryView]:
+        return [CacheEntryView(DIGEST, "image.rootfs", 200 << 20, "debian", 1_700_000_000.0, 1_700_000_100.0)]
+
+    async def cache_show(self, prefix: str) -> CacheEntryView:
+        for entry in await self.cache_list():
+            if entry.digest.startswith(prefix) or entry.digest.removeprefix("sha256:").startswith(prefix):
+                return entry
+        raise NotFoundError(f"no artifact begins with {prefix!r}", hint="banger cache ls")
+
+    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
+        self._note("cache_prune", older_than_s)
+        return PruneView(removed=2, freed_bytes=3 << 20)
+
+    async def doctor(self) -> list[CheckView]:
+        status = "fail" if os.environ.get("FAKE_DOCTOR") == "fail" else "ok"
+        return [
+            CheckView("qemu", "ok", "7.2.22"),
+            CheckView("kvm", "warn", "not usable", "VMs run emulated, which is slower"),
+            CheckView("space", "fail" if status == "fail" else "ok", "3 GiB free", None),
+        ]
+
+    async def _run_nodes(self, name: str, emit: Emit) -> None:
+        nodes = ["image.rootfs", "vm.boot"]
+        emit({
+            "event": "plan",
+            "at": anyio.current_time(),
+            "nodes": [
+                {"id": node, "kind": node, "flavour": "build", "label": "", "expected_s": None} for node in nodes
+            ],
+        })  # fmt: skip
+        emit({"event": "node", "at": anyio.current_time(), "id": "image.rootfs", "state": "hit"})
+        emit({"event": "node", "at": anyio.current_time(), "id": "vm.boot", "state": "running"})
+        try:
+            if name.startswith("slow"):
+                await anyio.sleep(60)
+        except anyio.get_cancelled_exc_class():
+            self._note("undone", name)
+            raise
+        if name.startswith("fail"):
+            emit({"event": "node", "at": anyio.current_time(), "id": "vm.boot", "state": "failed", "seconds": 0.1})
+            raise ExceptionGroup("run", [ActionError("vm.boot: no such kernel", hint="banger doctor")])
+        if name.startswith("bug"):
+            raise KeyError("secret internals")
+        emit({"event": "node", "at": anyio.current_time(), "id": "vm.boot", "state": "done", "seconds": 2.5})
+        emit({
+            "event": "summary",
+            "at": anyio.current_time(),
+            "run_id": "r1",
+            "cached": 1,
+            "ran": 1,
+            "seconds": 2.5,
+        })  # fmt: skip
+
+    def _ssh(self, name: str) -> SshEndpoint:
+        port = 1 if name.startswith("deaf") else int(os.environ.get("FAKE_SSH_PORT", "1"))
+        return SshEndpoint("127.0.0.1", port, "root", "/state/ssh/id_ed25519", "/state/ssh/known_hosts", f"vm-{name}")
+
+    def _get(self, ref: str) -> VmView:
+        for vm in self._vms.values():
+            if ref in {vm.id, vm.name}:
+                return vm
+        raise NotFoundError(f"VM {ref!r}: there is none such", hint="banger vm list")
+
+    def _put(self, view: VmView) -> VmView:
+        self._vms[view.id] = view
+        self._save()
+        return view
+
+    def _save(self) -> None:
+        self._file.write_text(json.dumps([asdict(vm) for vm in self._vms.values()]))
+
+    def _note(self, call: str, argument: object) -> None:
+        with (self._dir / "calls.jsonl").open("a") as calls:
+            calls.write(json.dumps([call, argument]) + "\n")
+
+
+def _vm(raw: dict[str, object]) -> VmView:
+    fields = dict(raw)
+    fields["sizes"] = Sizes(**fields["sizes"])  # type: ignore[arg-type]
+    fields["ssh"] = SshEndpoint(**fields["ssh"])  # type: ignore[arg-type]
+    return VmView(**fields)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def open_fake_service(state_dir: Path) -> AsyncIterator[FakeService]:
+    """What `banger.engine.service.open_service` is to the real daemon."""
+    yield FakeService(state_dir)
