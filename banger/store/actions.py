@@ -1,6 +1,6 @@
 """The action cache: action digest -> what the action put out. Only successes of Builds are in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -70,7 +70,7 @@ class ActionCache:
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def touch(self, digests: list[Digest]) -> None:
+    def touch(self, digests: Iterable[str]) -> None:
         """Note that these were of use now: what is not used goes first."""
         now = self._clock.wall()
         with self._database.transaction() as connection:

@@ -107,6 +107,11 @@ class Cas:
             connection.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
         self._place(digest).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written. Only when this process alone owns the state directory."""
+        for path in self._incoming.iterdir():
+            path.unlink()
+
     def all(self) -> list[Digest]:
         """Every object, sorted."""
         return sorted(Digest(f"sha256:{path.name}") for path in self.root.glob("sha256/??/*"))

@@ -1,0 +1,258 @@
+"""How a kind of action is written: subclass Build, Effect, Query or Gate in a module of its own, named after the kind.
+
+    class Unpack(Build[Tree], frozen=True, kw_only=True):
+        kind = "kernel.unpack"
+        version = 1
+        package: Ref[File]          # a Ref is an input: its *output* is part of this action's identity
+        release: str                # anything else is a parameter, and part of it too
+
+        async def build(self, ctx: Context) -> Tree: ...
+
+`version` is raised when the meaning of the code changes. A task knows no other task; it sees what came before it only
+through its Refs, and the state directory only through its Context.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from banger.model.action import Action, Flavour, Needs, Scope
+from banger.model.digest import Digest
+from banger.store.state import State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Generic[T]):
+    """The output of a node, to be known once the node has run."""
+
+    node: str
+
+
+class File(msgspec.Struct, frozen=True):
+    """An object in the CAS."""
+
+    digest: Digest
+    size: int
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """Many objects in the CAS, each by a name: `listing` is the object that says which, as JSON."""
+
+    listing: File
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a node is; `total` None if not known."""
+
+    done: int
+    total: int | None
+    unit: Literal["bytes", "items"] = "bytes"
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running task may touch."""
+
+    state: State
+    scratch: Path
+    """An empty directory of its own, gone when the task ends."""
+    run_id: str
+    inputs: Mapping[str, Any]
+    report: Callable[[Progress], None] = lambda _: None
+    graceful: bool = False
+    """Of an undo: the user asked for it and can wait; otherwise it is to be quick."""
+
+    def value(self, ref: Ref[T]) -> T:
+        """What the node behind the Ref put out."""
+        value: T = self.inputs[ref.node]
+        return value
+
+    def path(self, file: File) -> Path:
+        """Path of an artifact, verified, to be read only."""
+        return self.state.cas.path(file.digest)
+
+    def keep(self, file: Path) -> File:
+        """Make a finished file from `scratch` an artifact; its name in `scratch` goes."""
+        size = file.stat().st_size
+        return File(self.state.cas.adopt(file), size)
+
+    def keep_bytes(self, data: bytes) -> File:
+        """Make content an artifact."""
+        return File(self.state.cas.put_bytes(data), len(data))
+
+    def keep_tree(self, files: Mapping[str, File]) -> Tree:
+        """Make named artifacts one artifact."""
+        listing = {name: [file.digest, file.size] for name, file in sorted(files.items())}
+        return Tree(self.keep_bytes(json.dumps(listing).encode()))
+
+    def tree(self, tree: Tree) -> dict[str, File]:
+        """The files of a tree, by name."""
+        return read_tree(self.state, tree)
+
+    def vm_dir(self, vm: str) -> Path:
+        """Directory of a VM; `vm.directory` makes it."""
+        return self.state.vms_dir / vm
+
+
+def read_tree(state: State, tree: Tree) -> dict[str, File]:
+    """The files of a tree, by name. Raises StoreError if the listing is gone."""
+    listing = msgspec.json.decode(state.cas.read(tree.listing.digest), type=dict[str, tuple[Digest, int]])
+    return {name: File(digest, size) for name, (digest, size) in listing.items()}
+
+
+class Task(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A kind of action, with its parameters. T is what it puts out: JSON types, Structs of them, File and Tree."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    flavour: ClassVar[Flavour]
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.RUN
+    deadline_s: ClassVar[int] = 600
+    retries: ClassVar[int] = 0
+
+
+class Build(Task[T], Generic[T], frozen=True, kw_only=True):
+    """Deterministic: the same inputs and parameters give the same bytes."""
+
+    flavour = Flavour.BUILD
+
+    async def build(self, ctx: Context) -> T:
+        """Make it."""
+        raise NotImplementedError
+
+
+class Query(Task[T], Generic[T], frozen=True, kw_only=True):
+    """Reads the changing world. An answer is used again for `ttl_s` seconds, and older if asking fails."""
+
+    flavour = Flavour.QUERY
+    ttl_s: ClassVar[int] = 0
+
+    async def ask(self, ctx: Context) -> T:
+        """Find out."""
+        raise NotImplementedError
+
+
+class Gate(Task[T], Generic[T], frozen=True, kw_only=True):
+    """Waits until something is true."""
+
+    flavour = Flavour.GATE
+
+    async def wait(self, ctx: Context) -> T:
+        """Return once it is. The engine ends it at its deadline."""
+        raise NotImplementedError
+
+
+class Effect(Task[T], Generic[T], frozen=True, kw_only=True):
+    """Live state of the host or guest. Its name there follows from the parameters alone, so that it can be found."""
+
+    flavour = Flavour.EFFECT
+
+    async def probe(self, ctx: Context, value: T) -> bool:
+        """Whether what `apply` once made, and described by `value`, is still there and sound."""
+        raise NotImplementedError
+
+    async def apply(self, ctx: Context) -> T:
+        """Make it. May find the half of it that a killed `apply` left."""
+        raise NotImplementedError
+
+    async def undo(self, ctx: Context, value: T | None) -> None:
+        """Remove it; succeed if it is gone already. `value` is None if `apply` never said that it was done."""
+        raise NotImplementedError
+
+
+def find_task(kind: str) -> type[Task[Any]]:
+    """The class of a kind: `disk.rootfs` is in banger/tasks/disk_rootfs.py. Raises LookupError."""
+    module = importlib.import_module(f"banger.tasks.{kind.replace('.', '_')}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Task) and getattr(value, "kind", None) == kind:
+            return value
+    raise LookupError(f"{module.__name__} has no task of kind {kind}")
+
+
+def action_of(task: Task[Any]) -> Action:
+    """The action that a task describes. Raises TypeError for a parameter that is not plain data."""
+    params = {
+        name: msgspec.to_builtins(value)
+        for name in task.__struct_fields__
+        if not isinstance(value := getattr(task, name), Ref)
+    }
+    return Action(
+        kind=task.kind,
+        version=task.version,
+        flavour=task.flavour,
+        params=params,
+        needs=task.needs,
+        scope=task.scope,
+        deadline_s=task.deadline_s,
+        retries=task.retries,
+    )
+
+
+def refs_of(task: Task[Any]) -> dict[str, Ref[Any]]:
+    """The inputs of a task, by field."""
+    return {name: value for name in task.__struct_fields__ if isinstance(value := getattr(task, name), Ref)}
+
+
+def input_types(kind: type[Task[Any]]) -> dict[str, Any]:
+    """The type of each input, by field, from its annotation `Ref[X]` or `Ref[X] | None`."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        options = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        for option in options:
+            if get_origin(option) is Ref:
+                found[name] = get_args(option)[0]
+    return found
+
+
+def output_type(kind: type[Task[Any]]) -> Any:  # noqa: ANN401 - a type expression
+    """T of the Task[T] that a class is."""
+    for base in kind.__mro__:
+        for original in base.__dict__.get("__orig_bases__", ()):
+            arguments = get_args(original)
+            if arguments and not isinstance(arguments[0], TypeVar):
+                return arguments[0]
+    raise TypeError(f"{kind.__name__} does not say what it puts out")
+
+
+def restore_task(kind: str, params: Mapping[str, object], refs: Mapping[str, str]) -> Task[Any]:
+    """Make a task again from what a lease remembers. Raises LookupError or msgspec.ValidationError."""
+    found = find_task(kind)
+    hints = get_type_hints(found)
+    fields: dict[str, Any] = {name: Ref(node) for name, node in refs.items()}
+    for name, value in params.items():
+        fields[name] = msgspec.convert(value, hints[name])
+    return found(**fields)
+
+
+def artifacts_in(value: object) -> Iterator[File]:
+    """Every File that a value speaks of."""
+    if isinstance(value, File):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from artifacts_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from artifacts_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from artifacts_in(one)
+
+
+def trees_in(value: object) -> Iterator[Tree]:
+    """Every Tree that a value speaks of."""
+    if isinstance(value, Tree):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from trees_in(getattr(value, name))
