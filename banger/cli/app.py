@@ -1,0 +1,152 @@
+"""The tree of commands, each loaded when it is called, and the one place where an error becomes text and a status.
+
+Built on click, not on typer: typer imports pydantic to convert options, which takes longer than `vm list` altogether.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+from banger.model.errors import BangerError
+
+EX_USAGE = 2
+EX_SOFTWARE = 70
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class RemoteExitError(Exception):
+    """The command in the guest ended: its exit status is banger's own. The only error that carries one of its own."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A command as help lists it. `module`: the file in banger/cli that defines `command`."""
+
+    module: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called, not to list it."""
+
+    def __init__(self, name: str, summary: str, table: "Mapping[str, Verb | LazyGroup]") -> None:
+        super().__init__(name, help=summary, no_args_is_help=True)
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which people meet them."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        entry = self._table.get(cmd_name)
+        if entry is None or isinstance(entry, LazyGroup):
+            return entry
+        command = import_module(f"banger.cli.{entry.module}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([
+                (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
+                for name, entry in self._table.items()
+            ])  # fmt: skip
+
+
+def _tree() -> LazyGroup:
+    vm = LazyGroup("vm", "Make, enter and remove VMs.", {
+        "run": Verb("vm_run", "Make a VM and enter it, or run a command in it."),
+        "create": Verb("vm_create", "Make a VM and leave it running."),
+        "list": Verb("vm_list", "List VMs."),
+        "show": Verb("vm_show", "Show one VM."),
+        "start": Verb("vm_start", "Start stopped VMs."),
+        "stop": Verb("vm_stop", "Stop VMs, keeping their disks."),
+        "delete": Verb("vm_delete", "Stop VMs and remove all that is theirs."),
+        "ssh": Verb("vm_ssh", "Open a shell in a VM, or run a command in it."),
+        "logs": Verb("vm_logs", "Show a VM's console."),
+    })  # fmt: skip
+    plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {
+        "create": Verb("plan_vm_create", "Say what `vm create` or `vm run` would do, and how long it would take."),
+    })  # fmt: skip
+    cache = LazyGroup("cache", "Look at cached artifacts and remove them.", {
+        "ls": Verb("cache_ls", "List artifacts."),
+        "show": Verb("cache_show", "Show one artifact."),
+        "prune": Verb("cache_prune", "Remove artifacts that nothing needs."),
+    })  # fmt: skip
+    daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
+        "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
+        "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
+    })  # fmt: skip
+    root = LazyGroup("banger", "A throw-away microVM with your git checkout inside, in one command.", {
+        "vm": vm,
+        "plan": LazyGroup("plan", "Say what a command would do, without doing it.", {"vm": plan_vm}),
+        "bench": Verb("bench", "Show how long the stages of past creates took."),
+        "cache": cache,
+        "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
+        "daemon": daemon,
+    })  # fmt: skip
+    root.params.append(click.Option(["--version"], is_flag=True, help="Print the version and exit."))
+    return root
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; return its exit status."""
+    try:
+        _tree().main(arguments, prog_name="banger", standalone_mode=False)
+    except RemoteExitError as ending:
+        return ending.status
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted", None)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`banger vm list | head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last boundary: whatever was raised becomes a line and a status
+        return _failed(error)
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, BangerError):
+        _say(error.message, error.hint)
+        return error.exit_status
+    _say(f"a bug in banger: {type(error).__name__}: {error}{_place(error)}", None)
+    return EX_SOFTWARE
+
+
+def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+        return EX_USAGE
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "banger"
+    _say(error.format_message().replace("\n", " "), f"{path} --help")
+    return EX_USAGE
+
+
+def _say(message: str, hint: str | None) -> None:
+    print(f"banger: {message}", file=sys.stderr)
+    if hint:
+        print(f"  try: {hint}", file=sys.stderr)
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace else ""

@@ -1,0 +1,34 @@
+"""`banger cache show`."""
+
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import click
+
+from banger.cli.decode import decode
+from banger.cli.options import as_json
+from banger.cli.output import print_json, size
+from banger.cli.start_daemon import daemon
+from banger.model.views import CacheEntryView
+
+
+@click.command("show")
+@click.argument("digest")
+@as_json
+def command(digest: str, *, json_output: bool) -> None:
+    """Show one artifact by its DIGEST, or by the first digits of it."""
+    with daemon() as client:
+        entry = decode(CacheEntryView, client.get(f"/v1/cache/{quote(digest, safe=':')}"))
+    if json_output:
+        print_json(entry)
+        return
+    print(f"digest:    {entry.digest}")
+    print(f"kind:      {entry.kind}")
+    print(f"label:     {entry.label}")
+    print(f"size:      {size(entry.size_bytes)}")
+    print(f"created:   {_when(entry.created_at)}")
+    print(f"last used: {_when(entry.last_used_at)}")
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

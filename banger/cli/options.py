@@ -1,0 +1,101 @@
+"""Options that several commands share, and how they become a request."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from banger.cli.completing import complete_vms
+from banger.cli.sizes import host_defaults, resolve
+from banger.model.errors import SpecError
+from banger.model.vm import DEFAULT_IMAGE, VmRequest, WorkspaceRequest, check_vm_name, format_size
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+one_vm = click.argument("name", metavar="NAME", shell_complete=complete_vms)
+many_vms = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_vms)
+
+
+def vm_options(function: Function) -> Function:
+    """Add everything that says which VM is wanted. The defaults in the help are the ones of this host."""
+    defaults = host_defaults()
+    options = [
+        click.argument("path", metavar="[PATH]", required=False),
+        click.option("--name", metavar="NAME", help="Name and host name of the VM (default: one is picked)."),
+        click.option("--image", default=DEFAULT_IMAGE, metavar="IMAGE", help=f"Image (default {DEFAULT_IMAGE})."),
+        click.option("--vcpu", type=int, metavar="INT", help=f"Virtual CPUs (default {defaults.vcpus})."),
+        click.option("--memory", metavar="SIZE", help=f"Memory, in MiB or as 2G (default {defaults.memory_mib})."),
+        click.option(
+            "--disk-size", metavar="SIZE", help=f"Work disk, /root (default {format_size(defaults.disk_bytes)})."
+        ),
+        click.option("--branch", metavar="NAME", help="Check out a new branch in the guest only; needs PATH."),
+        click.option("--from", "from_ref", metavar="REF", help="Where the branch begins (default: HEAD)."),
+        click.option(
+            "--include-untracked", is_flag=True, help="Also copy untracked files that git does not ignore; needs PATH."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def request_from(options: dict[str, Any], *, ephemeral: bool = False) -> VmRequest:
+    """Check the options of `vm_options` and make them a request. Raises SpecError."""
+    workspace = _workspace(options)
+    name = options["name"]
+    return VmRequest(
+        sizes=resolve(options["vcpu"], options["memory"], options["disk_size"]),
+        name=None if name is None else check_vm_name(name),
+        image=options["image"],
+        workspace=workspace,
+        ephemeral=ephemeral,
+    )
+
+
+def _workspace(options: dict[str, Any]) -> WorkspaceRequest | None:
+    path, branch, from_ref = options["path"], options["branch"], options["from_ref"]
+    if path is None:
+        given = {"--branch": branch, "--from": from_ref, "--include-untracked": options["include_untracked"]}
+        for name, value in given.items():
+            if value:
+                raise SpecError(f"{name} needs a PATH: there is no repository without one")
+        return None
+    if from_ref is not None and branch is None:
+        raise SpecError("--from needs --branch: it says where that branch begins")
+    absolute = Path(path).absolute()
+    if not absolute.exists():
+        raise SpecError(f"{path}: there is no such directory")
+    return WorkspaceRequest(str(absolute), options["include_untracked"], branch, from_ref)
+
+
+def say_spec(request: VmRequest) -> None:
+    """Print the `spec:` line."""
+    print(f"spec: {request.sizes.describe()}", file=sys.stderr)
+
+
+class RemoteCommand(click.Command):
+    """A command that may end in `-- COMMAND…`; the words after the first `--` are in `remote_words`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the remote command away before click reads the rest: click cannot tell `run PATH` from `run -- PATH`."""
+        if "--" in args:
+            split = args.index("--")
+            ctx.meta["banger.remote"] = args[split + 1 :]
+            args = args[:split]
+            if not ctx.meta["banger.remote"]:
+                raise click.UsageError("'--' must be followed by a command", ctx)
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show the remote command in the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+def remote_words() -> list[str]:
+    """The remote command of the current command line; empty if there is none."""
+    words = click.get_current_context().meta.get("banger.remote", [])
+    return list(words)

@@ -1,0 +1,60 @@
+"""What goes to stdout: JSON for programs, aligned columns for people."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+
+FEW_S = 10
+MINUTE_S = 60
+KIB = 1024
+
+
+def print_json(value: object) -> None:
+    """Print a view, or a list of views, as one JSON document."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Print columns, two spaces apart. `right`: numbers of the columns that are aligned to the right."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration: 0.25 s, 12.3 s, 2 min 05 s; a dash if it is not known."""
+    if value is None:
+        return "-"
+    if value < FEW_S:
+        return f"{value:.2f} s"
+    if value < MINUTE_S:
+        return f"{value:.1f} s"
+    return f"{int(value) // MINUTE_S} min {int(value) % MINUTE_S:02d} s"
+
+
+def size(size_bytes: int) -> str:
+    """Write a size for people: 12 B, 3.4 MiB."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < KIB:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= KIB
+    return f"{value:.1f} TiB"
+
+
+def short_digest(digest: str | None) -> str:
+    """The first twelve digits, enough for `cache show`."""
+    return (digest or "").removeprefix("sha256:")[:12]
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,98 @@
+"""Have a daemon: connect to the one that runs, or start one and wait for it."""
+
+import os
+import time
+from typing import IO, TYPE_CHECKING
+
+from banger import __version__
+from banger.cli.client import Client
+from banger.cli.decode import decode
+from banger.model.errors import DaemonError
+from banger.model.paths import StatePaths, state_paths
+from banger.model.views import DaemonView, ShutdownView
+
+if TYPE_CHECKING:
+    import subprocess
+
+START_DEADLINE_S = 30.0
+POLL_S = 0.01
+DAEMON_MODULE = "banger.daemon.main"
+LOST_THE_RACE = 75
+PASSED_ON = ("HOME", "PATH", "LANG", "TMPDIR", "USER", "LOGNAME", "PYTHONPATH", "http_proxy", "https_proxy", "no_proxy")
+PASSED_PREFIXES = ("BANGER_", "XDG_", "LC_")
+
+
+def daemon() -> Client:
+    """Return a connection to the daemon of this user's state directory, starting one if there is none.
+
+    A daemon of another version is replaced if it is idle. Raises DaemonError if it is busy or none can be started.
+    """
+    paths = state_paths(os.environ)
+    client = Client.open(paths) or start(paths)
+    view = decode(DaemonView, client.get("/v1/health"))
+    if view.version == __version__:
+        return client
+    answer = decode(ShutdownView, client.post("/v1/shutdown", {"if_idle": True}))
+    client.close()
+    if not answer.stopping:
+        raise DaemonError(
+            f"the running daemon is version {view.version}, this is {__version__}, and it is busy: {answer.reason}",
+            hint="banger daemon stop",
+        )
+    return start(paths)
+
+
+def running_daemon() -> Client | None:
+    """Return a connection to the daemon if one runs. Never starts one."""
+    return Client.open(state_paths(os.environ))
+
+
+def start(paths: StatePaths) -> Client:
+    """Start a daemon and return a connection to it, or to the one that another command line started meanwhile."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    with os.fdopen(os.memfd_create("bangerd-stderr", os.MFD_CLOEXEC), "r+b") as stderr:
+        child = _spawn(stderr)
+        while time.monotonic() < deadline:
+            client = Client.open(paths)
+            if client:
+                return client
+            status = child.poll()
+            if status == LOST_THE_RACE:
+                # Another daemon holds the lock: it is about to listen, or about to go.
+                time.sleep(20 * POLL_S)
+                child = _spawn(stderr)
+            elif status is not None:
+                raise DaemonError(f"the daemon could not be started: {_reason(stderr, status)}", hint=_hint(paths))
+            time.sleep(POLL_S)
+    raise DaemonError(f"the daemon did not answer within {START_DEADLINE_S:g} s", hint=_hint(paths))
+
+
+def _spawn(stderr: IO[bytes]) -> "subprocess.Popen[bytes]":
+    import subprocess
+    import sys
+
+    # -P: nothing in the working directory is ever imported.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", DAEMON_MODULE],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        cwd="/",
+        env=_environment(),
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    # The daemon outlives this command: what it is given must not depend on which shell came first, nor hold secrets.
+    return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_PREFIXES)}
+
+
+def _reason(stderr: IO[bytes], status: int) -> str:
+    stderr.seek(0)
+    lines = stderr.read()[-4000:].decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"
+
+
+def _hint(paths: StatePaths) -> str:
+    return f"tail {paths.daemon_log}"
