@@ -51,7 +51,7 @@ def module_info(elf: bytes, what: str) -> ModuleInfo:
     """Parse a module's ELF bytes (elf(5); `.modinfo` is NUL-separated `key=value`). Raises HostError if it is none."""
     try:
         section = _section(elf, b".modinfo")
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise HostError(f"kernel module {what}: not a kernel module: {error}") from error
     entries = [entry.partition(b"=") for entry in section.split(b"\0")]
     values = {key: value.decode("ascii", "replace") for key, _, value in entries}

@@ -41,74 +41,97 @@ static int authorize(const char *key)
     return replace_file(KEYS_FILE, keys, (size_t)size, 0600);
 }
 
-static const char *apply_names(const struct fields *fields)
-{
-    char name[HOST_NAME_LONGEST + 1], id[34];
+/* The request's fields as text, checked; "" where it has none. */
+static struct identity {
+    char hostname[HOST_NAME_LONGEST + 1], machine_id[34];
+    char address[20], gateway[16], server[16];
+    char authorized_key[KEY_LONGEST + 1], host_public_key[4098], host_key[KEY_LONGEST + 1];
+    const uint8_t *mac;
+} wanted;
 
-    if (fields_text(&fields->at[TAG_HOSTNAME], name, sizeof name, 0) < 0 || !names_valid_host(name, strlen(name)))
+/* Take everything out of the request before anything is changed. Returns NULL, or what is wrong with it. */
+static const char *parse(const struct fields *fields)
+{
+    const struct field *at = fields->at;
+
+    wanted.mac = at[TAG_MAC].data;
+    if (fields_text(&at[TAG_HOSTNAME], wanted.hostname, sizeof wanted.hostname, 0) < 0 ||
+        !names_valid_host(wanted.hostname, strlen(wanted.hostname)))
         return "hostname is not a DNS label";
-    if (fields_text(&fields->at[TAG_MACHINE_ID], id, sizeof id - 1, 0) < 0 || strspn(id, "0123456789abcdef") != strlen(id))
+    if (fields_text(&at[TAG_MACHINE_ID], wanted.machine_id, sizeof wanted.machine_id - 1, 0) < 0 ||
+        strspn(wanted.machine_id, "0123456789abcdef") != strlen(wanted.machine_id))
         return "machine_id is not 32 hexadecimal digits";
-    if (names_write_host(name) < 0)
+    if (fields_text(&at[TAG_ADDRESS], wanted.address, sizeof wanted.address, 0) < 0 ||
+        fields_text(&at[TAG_GATEWAY], wanted.gateway, sizeof wanted.gateway, 0) < 0 ||
+        fields_text(&at[TAG_NAME_SERVER], wanted.server, sizeof wanted.server, 0) < 0)
+        return "an address is not text";
+    if (fields_text(&at[TAG_AUTHORIZED_KEY], wanted.authorized_key, sizeof wanted.authorized_key, 0) < 0)
+        return "authorized_key is not one line";
+    if (fields_text(&at[TAG_HOST_PUBLIC_KEY], wanted.host_public_key, sizeof wanted.host_public_key - 1, 0) < 0)
+        return "host_public_key is not one line";
+    if (fields_text(&at[TAG_HOST_KEY], wanted.host_key, sizeof wanted.host_key, 1) < 0 ||
+        strncmp(wanted.host_key, PEM_BEGIN, strlen(PEM_BEGIN)) != 0)
+        return "host_key is not an OpenSSH private key";
+    return NULL;
+}
+
+static const char *apply_names(void)
+{
+    if (names_write_host(wanted.hostname) < 0)
         return "write /etc/hostname and /etc/hosts";
-    if (system_set_hostname(name) < 0)
+    if (system_set_hostname(wanted.hostname) < 0)
         return "set the host name";
-    if (*id && replace_file("/etc/machine-id", strcat(id, "\n"), 33, 0444) < 0)
+    if (*wanted.machine_id && replace_file("/etc/machine-id", strcat(wanted.machine_id, "\n"), 33, 0444) < 0)
         return "write /etc/machine-id";
     return NULL;
 }
 
-static const char *apply_keys(const struct fields *fields)
+static const char *apply_keys(void)
 {
-    static char key[KEY_LONGEST + 1];
-    const char *failed = NULL;
-
-    if (fields_text(&fields->at[TAG_AUTHORIZED_KEY], key, sizeof key, 0) < 0)
-        return "authorized_key is not one line";
-    if (own_directory("/root", 0755) < 0 || own_directory("/root/.ssh", 0700) < 0 || authorize(key) < 0)
+    if (own_directory("/root", 0755) < 0 || own_directory("/root/.ssh", 0700) < 0 ||
+        authorize(wanted.authorized_key) < 0)
         return "write " KEYS_FILE;
-    if (fields_text(&fields->at[TAG_HOST_PUBLIC_KEY], key, sizeof key, 0) < 0)
-        return "host_public_key is not one line";
-    strcat(key, "\n");
-    if (replace_file(SSH_HOST_KEY ".pub", key, strlen(key), 0644) < 0)
+    strcat(wanted.host_public_key, "\n");
+    if (replace_file(SSH_HOST_KEY ".pub", wanted.host_public_key, strlen(wanted.host_public_key), 0644) < 0)
         return "write " SSH_HOST_KEY ".pub";
-    if (fields_text(&fields->at[TAG_HOST_KEY], key, sizeof key, 1) < 0 || strncmp(key, PEM_BEGIN, strlen(PEM_BEGIN)) != 0)
-        failed = "host_key is not an OpenSSH private key";
-    else if (replace_file(SSH_HOST_KEY, key, strlen(key), 0600) < 0)
-        failed = "write " SSH_HOST_KEY;
-    explicit_bzero(key, sizeof key);
-    return failed;
+    if (replace_file(SSH_HOST_KEY, wanted.host_key, strlen(wanted.host_key), 0600) < 0)
+        return "write " SSH_HOST_KEY;
+    return NULL;
 }
 
-static const char *apply_network(const struct fields *fields)
+static const char *apply_network(void)
 {
-    char address[20], gateway[16], server[16];
-    const struct field *mac = &fields->at[TAG_MAC];
-    struct net_config eth0 = {"eth0", NULL, NULL, mac->data};
     const char *step;
+    struct net_config eth0 = {
+        "eth0",
+        *wanted.address ? wanted.address : NULL,
+        *wanted.gateway ? wanted.gateway : NULL,
+        wanted.mac,
+    };
 
-    if (fields_text(&fields->at[TAG_ADDRESS], address, sizeof address, 0) < 0 ||
-        fields_text(&fields->at[TAG_GATEWAY], gateway, sizeof gateway, 0) < 0 ||
-        fields_text(&fields->at[TAG_NAME_SERVER], server, sizeof server, 0) < 0)
-        return "an address is not text";
-    if (*server && names_write_resolver(server) < 0)
+    if (*wanted.server && names_write_resolver(wanted.server) < 0)
         return "write /etc/resolv.conf";
-    if (!*address && !*gateway && !mac->data)
+    if (!eth0.address && !eth0.gateway && !eth0.mac)
         return NULL;
-    eth0.address = *address ? address : NULL;
-    eth0.gateway = *gateway ? gateway : NULL;
     return system_network(&eth0, &step) < 0 ? step : NULL;
 }
 
 const char *identity_apply(const struct fields *fields)
 {
     const struct field *seed = &fields->at[TAG_SEED];
-    const char *failed;
+    const char *failed = parse(fields);
 
-    if (system_add_entropy(seed->data, seed->size) < 0)
-        return "add entropy";
-    failed = apply_names(fields);
-    if (!failed)
-        failed = apply_network(fields);
-    return failed ? failed : apply_keys(fields);
+    if (failed) {
+        errno = 0;
+    } else if (system_add_entropy(seed->data, seed->size) < 0) {
+        failed = "add entropy";
+    } else {
+        failed = apply_names();
+        if (!failed)
+            failed = apply_network();
+        if (!failed)
+            failed = apply_keys();
+    }
+    explicit_bzero(wanted.host_key, sizeof wanted.host_key);
+    return failed;
 }

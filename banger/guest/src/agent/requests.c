@@ -106,7 +106,6 @@ static void identity(struct session *session, const struct wire_header *header, 
         session_refuse(session, header, "not_ready", "no root disk is mounted");
         return;
     }
-    errno = 0;
     failed = identity_apply(fields);
     if (!failed && system_tell_init(session->control, CONTROL_IDENTITY, 0) < 0)
         failed = "tell init";

@@ -113,7 +113,7 @@ int own_directory(const char *path, mode_t mode)
     fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    if (fchown(fd, 0, 0) < 0 || fchmod(fd, mode) < 0)
+    if (fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, mode) < 0)
         return close_keeping_errno(fd);
     return close(fd);
 }

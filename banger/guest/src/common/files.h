@@ -17,7 +17,7 @@ ssize_t read_file(const char *path, char *into, size_t size);
 /* Put `size` bytes at `path` with exactly this mode, through a new file and rename(2). Returns 0, or -1 with errno. */
 int replace_file(const char *path, const void *data, size_t size, mode_t mode);
 
-/* Make `path` (a directory, or a symbolic link to one) exist, owned by root, with exactly this mode. */
+/* Make `path` (a directory, or a symbolic link to one) exist, owned by us (root, in a guest), with exactly this mode. */
 int own_directory(const char *path, mode_t mode);
 
 /* Write everything; EINTR is no error. Returns 0, or -1 with errno. */
