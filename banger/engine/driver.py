@@ -47,6 +47,7 @@ class Outcome:
     """How a run ended: `failures` are (node, error) in the order in which they happened."""
 
     succeeded: bool = False
+    keep: bool = False
     failures: list[tuple[str, BaseException]] = field(default_factory=list)
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,7 +95,7 @@ class Driver:
             while events:
                 for command in self._scheduler.handle(events.popleft()):
                     if isinstance(command, Conclude):
-                        self.outcome.succeeded = command.succeeded
+                        self.outcome.succeeded, self.outcome.keep = command.succeeded, command.keep
                         workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
                         return
                     self._obey(command, events, workers)

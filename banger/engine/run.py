@@ -88,7 +88,7 @@ class Engine:
         finally:  # also when cancelled: it may have succeeded just before
             self.checkpoint("run", "concluded")
             with state.database.transaction():
-                if driver.outcome.succeeded:
+                if driver.outcome.keep:
                     state.journal.hand_over(run_id)
                 state.actions.touch([one.digest for one in observer.records if one.digest and one.cache == "hit"])
                 how = "succeeded" if driver.outcome.succeeded else "failed"

@@ -96,9 +96,10 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """Every node is at its end."""
+    """Every node is at its end. `keep`: what the run holds passes to the VM, though the run may have failed."""
 
     succeeded: bool
+    keep: bool
 
 
 Command: TypeAlias = Lookup | Execute | Stop | RetryLater | Conclude

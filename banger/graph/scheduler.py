@@ -77,8 +77,9 @@ class Scheduler:
         self._keep_going = keep_going
         self._halted = False
         self._halt_reason = ""
-        self._failing = False
-        self._succeeded = False
+        self._failing = False  # what was begun is undone
+        self._spared = False  # a node has failed, but what was begun is kept to be looked at
+        self._settled = False  # every ordinary node is done, or spared
         self._concluded = False
         self._open = len(self._nodes)
         self._open_ordinary = sum(node.action.flavour is not Flavour.RELEASE for node in self._nodes)
@@ -188,9 +189,9 @@ class Scheduler:
             self._ready(number)
         elif self._attempt[effect] == 0 or effect in self._adopted:
             self._end(number, State.SKIPPED)
-        elif self._failing or self._nodes[effect].action.scope is Scope.RUN:
+        elif self._failing or self._state[effect] is not State.DONE or self._nodes[effect].action.scope is Scope.RUN:
             self._ready(number)
-        elif self._succeeded:
+        elif self._settled:
             self._end(number, State.SKIPPED)
         else:
             self._move(number, State.KEPT)
@@ -228,9 +229,7 @@ class Scheduler:
         if self._is_ordinary(number):
             self._open_ordinary -= 1
             if state is not State.DONE:
-                self._start_failing()
-            if state is State.FAILED and not self._keep_going:
-                self._halt(self._nodes[number].id, builds_too=False)
+                self._missed(number, state)
         for after in self._after[number]:
             self._missing[after] -= 1
             if self._missing[after] == 0:
@@ -241,14 +240,24 @@ class Scheduler:
         while True:
             while self._freed:
                 self._unblocked(self._freed.popleft())
-            if self._open_ordinary or self._failing or self._succeeded:
+            if self._open_ordinary or self._failing or self._settled:
                 break
-            self._succeeded = True
+            self._settled = True
             for number in self._kept:
                 self._end(number, State.SKIPPED)
         if self._open == 0 and not self._concluded:
             self._concluded = True
-            self._out.append(Conclude(succeeded=self._succeeded))
+            self._out.append(Conclude(succeeded=self._settled and not self._spared, keep=self._settled))
+
+    def _missed(self, number: int, state: State) -> None:
+        """An ordinary node has ended without being done: the run fails, and what that means for the others."""
+        node = self._nodes[number]
+        if state is State.FAILED and node.action.post_mortem and not self._failing:
+            self._spared = True
+        elif state is State.FAILED or not self._spared:
+            self._start_failing()
+        if state is State.FAILED and (self._spared or not self._keep_going):
+            self._halt(node.id, builds_too=False)
 
     def _start_failing(self) -> None:
         """The run cannot succeed any more: whatever it has begun is undone."""

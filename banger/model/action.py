@@ -49,6 +49,8 @@ class Action:
     deadline_s: int = 600
     retries: int = 0
     """How often a failure marked transient is tried again."""
+    post_mortem: bool = False
+    """If this fails, the run ends but undoes nothing that is whole: the user wants to look at it."""
 
 
 @dataclass(frozen=True, slots=True)

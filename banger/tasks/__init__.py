@@ -24,7 +24,30 @@ import msgspec
 
 from banger.model.action import Action, Flavour, Needs, Scope
 from banger.model.digest import Digest
+from banger.model.handles import File, Tree
 from banger.store.state import State
+
+__all__ = [
+    "Build",
+    "Context",
+    "Effect",
+    "File",
+    "Gate",
+    "Progress",
+    "Query",
+    "Ref",
+    "Task",
+    "Tree",
+    "action_of",
+    "artifacts_in",
+    "find_task",
+    "input_types",
+    "output_type",
+    "read_tree",
+    "refs_of",
+    "restore_task",
+    "trees_in",
+]
 
 T = TypeVar("T")
 
@@ -34,19 +57,6 @@ class Ref(Generic[T]):
     """The output of a node, to be known once the node has run."""
 
     node: str
-
-
-class File(msgspec.Struct, frozen=True):
-    """An object in the CAS."""
-
-    digest: Digest
-    size: int
-
-
-class Tree(msgspec.Struct, frozen=True):
-    """Many objects in the CAS, each by a name: `listing` is the object that says which, as JSON."""
-
-    listing: File
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -143,9 +153,10 @@ class Query(Task[T], Generic[T], frozen=True, kw_only=True):
 
 
 class Gate(Task[T], Generic[T], frozen=True, kw_only=True):
-    """Waits until something is true."""
+    """Waits until something is true. `post_mortem`: if it never is, what is there is kept to be looked at."""
 
     flavour = Flavour.GATE
+    post_mortem: ClassVar[bool] = False
 
     async def wait(self, ctx: Context) -> T:
         """Return once it is. The engine ends it at its deadline."""
@@ -195,6 +206,7 @@ def action_of(task: Task[Any]) -> Action:
         scope=task.scope,
         deadline_s=task.deadline_s,
         retries=task.retries,
+        post_mortem=isinstance(task, Gate) and task.post_mortem,
     )
 
 

@@ -49,6 +49,7 @@ def random_graph(rng: random.Random) -> Graph:
             needs=Needs(pools=rng.choice(((), (("cpu", 1),), (("cpu", 2), ("net", 1))))),
             scope=scope,
             retries=rng.randint(0, 2),
+            post_mortem=flavour is Flavour.GATE and rng.random() < 0.3,
         )
         nodes.append(
             Node(
@@ -77,6 +78,7 @@ class World:
     running: set[str] = field(default_factory=set)
     executions: dict[str, int] = field(default_factory=dict)
     conclusion: Conclude | None = None
+    aborted: bool = False
 
     def accept(self, command: Command) -> None:
         assert self.conclusion is None, f"{command} after the end"
@@ -180,6 +182,11 @@ def drive(seed: int, fault: float, abort: float, *, keep_going: bool) -> tuple[l
             break
         if not aborted and rng.random() < abort:
             aborted = True
+            world.aborted = world.aborted or any(
+                scheduler.state(name) not in ENDS
+                for name, node in graph.nodes.items()
+                if node.action.flavour is not Flavour.RELEASE
+            )
             events.append(Abort("the user wants it"))
         else:
             events.append(world.happen())
@@ -195,20 +202,21 @@ def check_end(scheduler: Scheduler, world: World) -> None:
     stuck = {effect for effect, release in graph.release_of.items() if scheduler.state(release) is State.FAILED}
     held = world.held - stuck  # what could not be undone stays in the journal for the next recovery
     all_done = all(scheduler.state(name) is State.DONE for name in ordinary)
-    if world.conclusion.succeeded:
-        assert all_done
+    assert world.conclusion.succeeded == (all_done and not world.aborted)
+    if world.conclusion.keep:
         lasting = {
             name
             for name in ordinary
             if graph.nodes[name].action.flavour is Flavour.EFFECT
+            and scheduler.state(name) is State.DONE
             and (graph.nodes[name].action.scope is not Scope.RUN or name in world.adopted)
         }
         assert held == lasting - stuck
     else:
         assert held <= world.adopted, "a failed run left something behind"
-        for name in ordinary:
-            if scheduler.state(name) in {State.SKIPPED, State.CANCELLED}:
-                assert scheduler.because(name)
+    for name in ordinary:
+        if scheduler.state(name) in {State.SKIPPED, State.CANCELLED}:
+            assert scheduler.because(name)
 
 
 @given(

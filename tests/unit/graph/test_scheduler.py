@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from banger.graph.build import GraphError, build_graph
-from banger.graph.events import Abort, Begin, Conclude, Execute, Failed, Finished, LookedUp, Lookup, Stop
+from banger.graph.events import Abort, Begin, Conclude, Execute, Failed, Finished, LookedUp, Lookup, Stop, Stopped
 from banger.graph.scheduler import IllegalMoveError, Scheduler
 from banger.graph.states import State
 from banger.model.action import Action, Flavour, Needs, Node, Output, Scope
@@ -46,7 +46,7 @@ def test_the_longer_path_starts_first() -> None:
 
 def test_a_claim_that_can_never_be_granted_fails_at_once() -> None:
     scheduler = Scheduler(build_graph([node("big", Flavour.GATE, needs=Needs((("cpu", 9),)))]), {"cpu": 2})
-    assert scheduler.handle(Begin()) == [Conclude(succeeded=False)]
+    assert scheduler.handle(Begin()) == [Conclude(succeeded=False, keep=False)]
     assert scheduler.because("big") == "needs 9 of cpu, and there are 2 in all"
 
 
@@ -67,7 +67,24 @@ def test_an_abort_stops_builds_too_and_then_undoes() -> None:
     scheduler.handle(LookedUp("build", None))
     assert scheduler.handle(Abort("Ctrl-C")) == [Stop("build")]
     assert executed(scheduler.handle(Finished("build", Output(1)))) == ["release:tap"]
-    assert scheduler.handle(Finished("release:tap", Output(None))) == [Conclude(succeeded=False)]
+    assert scheduler.handle(Finished("release:tap", Output(None))) == [Conclude(succeeded=False, keep=False)]
+
+
+def test_a_gate_for_a_post_mortem_ends_the_run_and_keeps_what_is_whole() -> None:
+    graph = build_graph(
+        [
+            node("boot", Flavour.EFFECT, scope=Scope.VM),
+            node("ssh", Flavour.GATE, after=("boot",), post_mortem=True),
+            node("sync", Flavour.EFFECT, after=("ssh",)),
+            node("half", Flavour.EFFECT, scope=Scope.VM),
+        ]
+    )
+    scheduler = Scheduler(graph, {})
+    scheduler.handle(Begin())
+    scheduler.handle(Finished("boot", Output(1)))
+    assert scheduler.handle(Failed("ssh", "late")) == [Stop("half")]
+    assert executed(scheduler.handle(Stopped("half"))) == ["release:half"]
+    assert scheduler.handle(Finished("release:half", Output(None))) == [Conclude(succeeded=False, keep=True)]
 
 
 def test_an_adopted_effect_is_not_undone_when_the_run_fails() -> None:
@@ -75,7 +92,7 @@ def test_an_adopted_effect_is_not_undone_when_the_run_fails() -> None:
     scheduler = Scheduler(graph, {})
     scheduler.handle(Begin())
     scheduler.handle(Finished("disk", Output("d"), adopted=True))
-    assert scheduler.handle(Failed("gate", "no")) == [Conclude(succeeded=False)]
+    assert scheduler.handle(Failed("gate", "no")) == [Conclude(succeeded=False, keep=False)]
 
 
 def test_releases_run_in_reverse_across_a_gate() -> None:
@@ -112,5 +129,5 @@ def test_a_long_chain_is_no_deep_recursion() -> None:
     scheduler = Scheduler(build_graph(chain), {})
     scheduler.handle(Begin())
     scheduler.handle(LookedUp("n0", None))
-    assert Conclude(succeeded=False) in scheduler.handle(Failed("n0", "no"))
+    assert Conclude(succeeded=False, keep=False) in scheduler.handle(Failed("n0", "no"))
     assert scheduler.because("n4999") == "n0"

@@ -1,0 +1,81 @@
+"""What nodes hand to one another: small typed values, JSON in the store. The command line never needs them."""
+
+from typing import Literal
+
+import msgspec
+
+from banger.model.digest import Digest
+
+
+class File(msgspec.Struct, frozen=True):
+    """An object in the CAS; `size` in bytes."""
+
+    digest: Digest
+    size: int
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """Many objects in the CAS, each by a name: `listing` is the object that says which, as JSON."""
+
+    listing: File
+
+
+class HostVmm(msgspec.Struct, frozen=True):
+    """The installed VMM and its accelerator; `reason` says why that accelerator."""
+
+    version: str
+    binary_sha256: str
+    accelerator: Literal["kvm", "tcg"]
+    reason: str
+
+
+class KernelFiles(msgspec.Struct, frozen=True):
+    """A kernel as its package has it: the bzImage, and the modules as a tar of lib/modules/<release>."""
+
+    release: str
+    bzimage: File
+    modules: File
+
+
+class GuestPrograms(msgspec.Struct, frozen=True):
+    """The programs of ours that run in the guest."""
+
+    init: File
+    agent: File
+
+
+class RootDisk(msgspec.Struct, frozen=True):
+    """A VM's root disk: its name in the VM's directory, and the size that the guest sees, in bytes."""
+
+    file: str
+    size_bytes: int
+
+
+class WorkDisk(msgspec.Struct, frozen=True):
+    """A VM's work disk: its name in the VM's directory, and its size in bytes."""
+
+    file: str
+    size_bytes: int
+
+
+class HostKey(msgspec.Struct, frozen=True):
+    """A VM's SSH host key: the public half as in an authorized_keys line, and its name in known_hosts."""
+
+    public_key: str
+    alias: str
+
+
+class UserNet(msgspec.Struct, frozen=True):
+    """A VM's user network: the port on 127.0.0.1 that leads to the guest's port 22, and the guest's MAC address."""
+
+    ssh_port: int
+    mac: str
+
+
+class RunningVm(msgspec.Struct, frozen=True):
+    """A VMM process, as banger.host.pidfd identifies it."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    accelerator: Literal["kvm", "tcg"]

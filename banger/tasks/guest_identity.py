@@ -1,0 +1,50 @@
+"""`guest.identity`: the guest is told who it is; until then its sshd does not start."""
+
+import secrets
+from typing import ClassVar
+
+from banger.guest.channel import AgentChannel
+from banger.guest.protocol import SEED_BYTES, Identity
+from banger.model.action import Scope
+from banger.model.handles import HostKey, RunningVm
+from banger.tasks import Context, Effect, Ref
+from banger.vm import AGENT_SOCKET
+
+_HOST_KEY_FILE = "ssh_host_ed25519_key"
+
+
+class GuestIdentity(Effect[str], frozen=True, kw_only=True):
+    """Hostname, SSH host key, authorized key, a seed for its random numbers, and the time."""
+
+    kind: ClassVar[str] = "guest.identity"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = Scope.SESSION
+    deadline_s: ClassVar[int] = 60
+    vm: str
+    hostname: str
+    authorized_key: str
+    boot: Ref[RunningVm]
+    host_key: Ref[HostKey]
+
+    async def probe(self, ctx: Context, value: str) -> bool:
+        """A guest that lives keeps its identity: `boot` is an input, so another boot is another action."""
+        return True
+
+    async def apply(self, ctx: Context) -> str:
+        """Tell it. The keys are read here and now: they are in no record."""
+        directory = ctx.vm_dir(self.vm)
+        identity = Identity(
+            hostname=self.hostname,
+            host_key=(directory / _HOST_KEY_FILE).read_text(encoding="ascii"),
+            host_public_key=ctx.value(self.host_key).public_key,
+            authorized_key=self.authorized_key,
+            seed=secrets.token_bytes(SEED_BYTES),
+            machine_id=self.vm,
+        )
+        async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
+            await agent.identity(identity)
+            await agent.set_time(round(ctx.state.clock.wall() * 1e9))
+        return self.hostname
+
+    async def undo(self, ctx: Context, value: str | None) -> None:
+        """Goes with the guest."""

@@ -1,0 +1,49 @@
+"""`net.user`: a VM's network without privilege, through the VMM, with SSH on a loopback port of the host."""
+
+import hashlib
+import socket
+from typing import ClassVar
+
+from banger.model.action import Scope
+from banger.model.handles import UserNet
+from banger.tasks import Context, Effect
+
+
+class NetUser(Effect[UserNet], frozen=True, kw_only=True):
+    """The lease keeps other VMs of ours off the port until this one's VMM has bound it."""
+
+    kind: ClassVar[str] = "net.user"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = Scope.SESSION
+    vm: str
+
+    async def probe(self, ctx: Context, value: UserNet) -> bool:
+        """A choice does not go away by itself."""
+        return True
+
+    async def apply(self, ctx: Context) -> UserNet:
+        """Choose a port that is free now and that no other VM's lease has."""
+        taken = {
+            lease.value["ssh_port"]
+            for lease in ctx.state.journal.all()
+            if lease.kind == self.kind and isinstance(lease.value, dict)
+        }
+        while (port := _free_port()) in taken:
+            pass
+        return UserNet(port, mac_address(self.vm))
+
+    async def undo(self, ctx: Context, value: UserNet | None) -> None:
+        """Nothing of it is on the host: the port is the VMM's."""
+
+
+def mac_address(vm: str) -> str:
+    """A locally administered unicast address (IEEE 802, two low bits of the first octet: 10) from the VM's id."""
+    tail = hashlib.sha256(vm.encode()).digest()[:5]
+    return ":".join(f"{octet:02x}" for octet in (0x02, *tail))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
