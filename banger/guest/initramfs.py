@@ -14,15 +14,14 @@ from banger.model.errors import HostError, NotFoundError
 
 #: What a banger VM is made of, in the order to load; what they depend on is found by itself.
 #: Not here: ext4 (built into Debian's cloud kernels), overlay, 9p, balloon (nothing of ours needs them).
-VIRTIO_MMIO_MODULES = (
+VIRTIO_MODULES = (
     "virtio_mmio",  # the bus of QEMU's microvm and of Firecracker
+    "virtio_pci",  # the bus of QEMU's q35, where microvm cannot be used
     "virtio_blk",  # root and work disk
     "virtio_console",  # the agent's port
     "virtio_net",  # eth0
     "virtio_rng",  # random numbers before the host sends a seed
 )
-#: The same for QEMU's q35, where virtio devices sit on PCI.
-VIRTIO_PCI_MODULES = ("virtio_pci", *VIRTIO_MMIO_MODULES[1:])
 
 _NEWC_MAGIC = "070701"
 _DIRECTORY = 0o040755
@@ -79,7 +78,7 @@ class _Entry:
     device: tuple[int, int] = (0, 0)
 
 
-def collect_modules(source: ModuleSource, wanted: Sequence[str] = VIRTIO_MMIO_MODULES) -> tuple[Module, ...]:
+def collect_modules(source: ModuleSource, wanted: Sequence[str] = VIRTIO_MODULES) -> tuple[Module, ...]:
     """Return the wanted modules and all they depend on, each after what it depends on.
 
     Raises NotFoundError if one is neither there nor built in, HostError if one is broken.
