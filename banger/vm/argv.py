@@ -64,7 +64,7 @@ def file_size_limit(machine: Machine) -> int:
 
 def kernel_command_line(machine: Machine) -> str:
     """Return the kernel's command line. Raises SpecError if it is too long for Linux, which would cut it silently."""
-    words = list(_ALWAYS)
+    words: list[str] = [*_ALWAYS]
     if machine.accelerator is Accelerator.TCG:
         words += _EMULATED
         if machine.tsc_khz is not None:
