@@ -156,7 +156,10 @@ async def connect_qmp(socket: Path, *, deadline_s: float = DEFAULT_DEADLINE_S) -
     The address goes through /proc/self/fd, so that the path may be longer than the 107 bytes of unix(7). Raises
     QmpProtocolError if nobody listens there, DeadlineError if there is no greeting in `deadline_s` seconds.
     """
-    folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise QmpProtocolError(f"{socket}: {error.strerror}") from error
     try:
         with _deadline(deadline_s, f"{socket}: greeting (another client may hold the monitor)"):
             try:

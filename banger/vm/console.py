@@ -7,7 +7,7 @@ logging process for each VM (one more thing to leak), trimming by the daemon alo
 So the kernel sets the bound. QEMU runs under RLIMIT_FSIZE with SIGXFSZ ignored; a write past the limit fails with EFBIG
 (setrlimit(2)), which a serial port takes as "not sent". One limit holds for all files of the process, and its disks are
 larger than any log: hence the log begins as a hole that ends `room` bytes below the limit, and is written by O_APPEND.
-The hole takes no space. While the daemon is alive it calls `trim` now and then, so that the newest output has room.
+The hole takes no space. While the daemon is alive it trims now and then, so that the newest output has room.
 """
 
 import os

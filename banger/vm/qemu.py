@@ -6,6 +6,7 @@ it inherits no descriptor but its log; it is signalled through a pidfd only.
 
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -112,7 +113,8 @@ class Qemu:
         log = os.open(machine.vm_dir / VMM_LOG, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             process = subprocess.Popen(
-                # By prlimit(1), as code between fork and exec may deadlock in a process that has threads.
+                # By prlimit(1), as code between fork and exec may deadlock in a process that has threads. No core
+                # file: it would hold the guest's memory.
                 [str(self._prlimit), f"--fsize={limit}", "--core=0", *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -134,6 +136,22 @@ class Qemu:
 def console_log(machine: Machine) -> BoundedLog:
     """Return where the guest's serial console goes."""
     return BoundedLog(machine.vm_dir / CONSOLE_LOG, file_size_limit(machine), CONSOLE_ROOM_BYTES)
+
+
+def trim_logs(identity: ProcessIdentity, vm_dir: Path) -> int:
+    """Make room in the logs of a running machine for its newest output; return the bytes dropped.
+
+    To be called now and then while the machine runs. Without it the logs stay bounded and keep their oldest output.
+    """
+    with open_process(identity) as process:
+        if process is None:
+            return 0
+        # The limit it was started with, which whoever adopts a machine was not told.
+        limit, _ = resource.prlimit(identity.pid, resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return 0
+    rooms = ((CONSOLE_LOG, CONSOLE_ROOM_BYTES), (VMM_LOG, VMM_LOG_ROOM_BYTES))
+    return sum(BoundedLog(vm_dir / name, limit, room).trim() for name, room in rooms)
 
 
 def _vmm_log(machine: Machine) -> BoundedLog:

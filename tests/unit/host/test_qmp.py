@@ -105,6 +105,9 @@ async def test_a_socket_that_nobody_serves_is_named(tmp_path: Path) -> None:
     with pytest.raises(QmpProtocolError, match=r"qmp\.sock: No such file"):
         async with connect_qmp(tmp_path / "qmp.sock"):
             pass
+    with pytest.raises(QmpProtocolError, match=r"gone/qmp\.sock: No such file"):
+        async with connect_qmp(tmp_path / "gone/qmp.sock"):
+            pass
 
 
 async def test_a_line_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

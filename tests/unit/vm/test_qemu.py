@@ -12,15 +12,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from banger.host.pidfd import identify, is_alive, open_process
+from banger.host.pidfd import ProcessIdentity, identify, is_alive, open_process
 from banger.host.process import run
+from banger.host.tools import get_tool
 from banger.model.errors import ConflictError, DeadlineError, HostError, TransientError
 from banger.vm import Accelerator, Disk, DiskFormat, GuestState, UserNetwork
 from banger.vm import qemu as qemu_module
 from banger.vm.console import BoundedLog, tail
 from banger.vm.disks import create_empty
 from banger.vm.processes import find_processes
-from banger.vm.qemu import Qemu, console_log
+from banger.vm.qemu import Qemu, console_log, trim_logs
 from banger.vm.stop import StoppedBy, kill
 from tests.unit.vm.machines import FLOOD_SERIAL, machine_of
 
@@ -124,6 +125,24 @@ async def test_a_missing_disk_is_named_in_qemus_own_words(qemu: Qemu, tmp_path: 
         await qemu.launch(machine, deadline_s=10)
 
 
+async def test_a_program_that_ends_at_once_is_an_error_and_leaves_no_zombie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def look_late(pid: int) -> ProcessIdentity | None:
+        seen.append(pid)
+        time.sleep(0.2)
+        return identify(pid)
+
+    monkeypatch.setattr(qemu_module, "identify", look_late)
+    broken = Qemu(Path("/bin/false"), get_tool("prlimit"))
+    with pytest.raises(HostError, match="VM test-0: QEMU ended at once"):
+        await broken.launch(machine_of(tmp_path, "test-0"), deadline_s=10)
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)
+
+
 async def test_a_qemu_that_does_not_answer_is_killed_at_the_deadline(qemu: Qemu, tmp_path: Path) -> None:
     machine = machine_of(tmp_path, "test-0")
     with pytest.raises(DeadlineError, match="does not answer"):
@@ -162,10 +181,12 @@ async def test_a_guest_that_floods_its_console_cannot_pass_its_room(
     assert log.size() == room, "the kernel holds the bound with nobody watching"
     assert await qemu.guest_state(tmp_path) is GuestState.RUNNING
     assert log.path.stat().st_blocks * 512 <= room + 64 * 1024, "the hole takes no space"
-    assert log.trim() > 0
+    assert trim_logs(identity, tmp_path) > room // 2
+    assert log.size() < room // 2
     await _until_full(log)
     assert tail(log.path, 100) == b"x" * 100
     assert (await kill(identity)).by is StoppedBy.KILL
+    assert trim_logs(identity, tmp_path) == 0
 
 
 async def _until_full(log: BoundedLog) -> None:
