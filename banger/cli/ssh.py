@@ -73,17 +73,17 @@ def remote_shell(directory: str | None) -> str | None:
     return f'cd {shlex.quote(directory)}; exec "${{SHELL:-/bin/sh}}" -l'
 
 
-def wait_for_ssh(vm: VmView, deadline_s: float = SSH_WAIT_S) -> None:
+def wait_for_ssh(vm: VmView) -> None:
     """Return when the guest's SSH server has said who it is. A connection alone proves nothing: QEMU accepts it itself.
 
     Raises DeadlineError that names the VM and where to look.
     """
     endpoint = endpoint_of(vm)
-    end = time.monotonic() + deadline_s
+    end = time.monotonic() + SSH_WAIT_S
     while not _says_banner(endpoint):
         if time.monotonic() >= end:
             raise DeadlineError(
-                f"VM {vm.name!r}: no answer from its SSH within {deadline_s:g} s", hint=f"banger vm logs {vm.name}"
+                f"VM {vm.name!r}: no answer from its SSH within {SSH_WAIT_S:g} s", hint=f"banger vm logs {vm.name}"
             )
         time.sleep(0.1)
 

@@ -4,7 +4,7 @@ import os
 import time
 from typing import IO, TYPE_CHECKING
 
-from banger import __version__
+import banger
 from banger.cli.client import Client
 from banger.cli.decode import decode
 from banger.model.errors import DaemonError
@@ -19,7 +19,7 @@ POLL_S = 0.01
 DAEMON_MODULE = "banger.daemon.main"
 LOST_THE_RACE = 75
 PASSED_ON = ("HOME", "PATH", "LANG", "TMPDIR", "USER", "LOGNAME", "PYTHONPATH", "http_proxy", "https_proxy", "no_proxy")
-PASSED_PREFIXES = ("BANGER_", "XDG_", "LC_")
+PASSED_PREFIXES: tuple[str, ...] = ("BANGER_", "XDG_", "LC_")
 
 
 def daemon() -> Client:
@@ -30,13 +30,13 @@ def daemon() -> Client:
     paths = state_paths(os.environ)
     client = Client.open(paths) or start(paths)
     view = decode(DaemonView, client.get("/v1/health"))
-    if view.version == __version__:
+    if view.version == banger.__version__:
         return client
     answer = decode(ShutdownView, client.post("/v1/shutdown", {"if_idle": True}))
     client.close()
     if not answer.stopping:
         raise DaemonError(
-            f"the running daemon is version {view.version}, this is {__version__}, and it is busy: {answer.reason}",
+            f"the daemon is version {view.version}, this is {banger.__version__}, and it is busy: {answer.reason}",
             hint="banger daemon stop",
         )
     return start(paths)

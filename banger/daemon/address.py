@@ -28,7 +28,12 @@ def open_run_dir(paths: StatePaths) -> int:
     Raises FileNotFoundError if there is none, DaemonError if another user owns it or could put a socket there.
     """
     run_dir = paths.run_dir
-    descriptor = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DaemonError(f"{run_dir}: {error.strerror}", hint=f"ls -ld {run_dir}") from error
     problem = _problem(os.fstat(descriptor))
     if problem:
         os.close(descriptor)

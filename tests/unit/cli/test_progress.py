@@ -1,0 +1,52 @@
+"""How a running operation is shown."""
+
+import io
+
+from banger.cli.progress import PlainProgress, amount_text
+from banger.model.progress import Event, PlannedNode
+
+
+def _node(name: str, expected_s: float | None) -> PlannedNode:
+    return {"id": name, "kind": name, "flavour": "build", "label": "x", "expected_s": expected_s}
+
+
+def _shown(*events: Event) -> list[str]:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.show({"event": "plan", "at": 0.0, "nodes": [_node("long", 30.0), _node("short", 0.1)]})
+    for event in events:
+        progress.show(event)
+    return stream.getvalue().splitlines()
+
+
+def test_only_what_takes_long_is_worth_a_line() -> None:
+    assert _shown(
+        {"event": "node", "at": 0.0, "id": "long", "state": "running"},
+        {"event": "node", "at": 0.0, "id": "short", "state": "running"},
+        {"event": "node", "at": 0.1, "id": "short", "state": "done", "seconds": 0.1},
+        {"event": "node", "at": 31.0, "id": "long", "state": "done", "seconds": 31.0},
+    ) == ["long x … (about 30.0 s)", "long x: 31.0 s"]
+
+
+def test_trouble_is_worth_a_line() -> None:
+    assert _shown(
+        {"event": "node", "at": 0.0, "id": "short", "state": "retrying", "detail": "connection reset"},
+        {"event": "node", "at": 0.0, "id": "short", "state": "failed", "seconds": 0.1},
+    ) == ["short x: retrying: connection reset", "short x: failed"]
+
+
+def test_the_summary_comes_last() -> None:
+    lines = _shown({"event": "summary", "at": 1.0, "run_id": "r", "cached": 14, "ran": 3, "seconds": 0.94})
+    assert lines == ["14 cached, 3 ran, 0.9 s"]
+
+
+def test_bytes_are_written_for_people() -> None:
+    mib = 1024 * 1024
+    assert (
+        amount_text({"event": "progress", "at": 0, "id": "x", "done": 12 * mib, "total": 40 * mib, "unit": "bytes"})
+        == "12.0 MiB of 40.0 MiB"
+    )
+    assert (
+        amount_text({"event": "progress", "at": 0, "id": "x", "done": 3, "total": None, "unit": "items", "text": "f"})
+        == "3 f"
+    )
