@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,8 +26,8 @@ def open_descriptors() -> int:
 
 
 @asynccontextmanager
-async def fake(socket: Path, talk: Callable[[SocketStream], Awaitable[None]]) -> AsyncIterator[None]:
-    async with await anyio.create_unix_listener(socket) as listener, anyio.create_task_group() as group:
+async def fake(address: Path, talk: Callable[[SocketStream], Awaitable[None]]) -> AsyncIterator[None]:
+    async with await anyio.create_unix_listener(address) as listener, anyio.create_task_group() as group:
 
         async def serve(stream: SocketStream) -> None:
             async with stream:
@@ -49,6 +51,16 @@ async def greet(stream: SocketStream) -> None:
     await reply(stream, {"return": {}})
 
 
+def _listens(path: Path) -> bool:
+    """QEMU makes the file a moment before it listens there."""
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(f"/proc/self/fd/{folder}/{path.name}") == 0
+    finally:
+        os.close(folder)
+
+
 @pytest.fixture
 def qemu(tmp_path: Path) -> Iterator[Path]:
     """A real QEMU without a machine, in a folder whose path is longer than a socket address may be."""
@@ -57,9 +69,9 @@ def qemu(tmp_path: Path) -> Iterator[Path]:
     argv = ["qemu-system-x86_64", "-M", "none", "-nodefaults", "-display", "none"]
     process = subprocess.Popen([*argv, "-qmp", "unix:qmp.sock,server=on,wait=off"], cwd=folder)
     try:
-        while not (folder / "qmp.sock").exists():
+        while not _listens(folder / "qmp.sock"):
             assert process.poll() is None
-            os.sched_yield()
+            time.sleep(0.01)
         yield folder / "qmp.sock"
     finally:
         process.kill()
