@@ -59,10 +59,20 @@ def create_empty(dest: Path, size_bytes: int) -> None:
 
 
 def check_overlay(path: Path, base: Path) -> int:
-    """Return the size in bytes of an overlay if it is a qcow2 file on `base`. Raises HostError.
+    """Return the size in bytes of an overlay if it is a qcow2 file on `base`. Raises HostError."""
+    size_bytes, backing = _read_header(path)
+    if backing != os.fsencode(base.absolute()):
+        raise HostError(f"disk {path}: it lies on {os.fsdecode(backing)[:200]!r}, not on {base}")
+    return size_bytes
 
-    Reads the header only: an overlay is opened by QEMU, and by nothing else of ours, as the guest fills it.
-    """
+
+def overlay_size(path: Path) -> int:
+    """Return the size in bytes that a guest sees of an overlay, whatever it lies on. Raises HostError."""
+    return _read_header(path)[0]
+
+
+def _read_header(path: Path) -> tuple[int, bytes]:
+    """Return size and backing file's name; reads no more than that, as the rest is what the guest made of it."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER.size)
@@ -73,6 +83,4 @@ def check_overlay(path: Path, base: Path) -> int:
             backing = file.read(min(backing_length, os.pathconf("/", "PC_PATH_MAX")))
     except OSError as error:
         raise HostError(f"disk {path}: {error.strerror}") from error
-    if backing != os.fsencode(base.absolute()):
-        raise HostError(f"disk {path}: it lies on {os.fsdecode(backing)[:200]!r}, not on {base}")
-    return int(size_bytes)
+    return int(size_bytes), backing

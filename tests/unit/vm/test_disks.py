@@ -8,7 +8,7 @@ import pytest
 
 from banger.host.process import run
 from banger.model.errors import HostError
-from banger.vm.disks import check_overlay, create_empty, create_overlay
+from banger.vm.disks import check_overlay, create_empty, create_overlay, overlay_size
 
 pytestmark = pytest.mark.anyio
 MIB = 1024**2
@@ -78,6 +78,7 @@ async def test_an_overlay_on_another_image_is_refused(base: Path, tmp_path: Path
     await create_overlay(base, tmp_path / "root.qcow2")
     with pytest.raises(HostError, match="it lies on"):
         check_overlay(tmp_path / "root.qcow2", tmp_path / "other.img")
+    assert overlay_size(tmp_path / "root.qcow2") == MIB
 
 
 @pytest.mark.parametrize("content", [None, b"", b"QFI", b"\0" * 4096])
