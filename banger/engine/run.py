@@ -99,13 +99,15 @@ class Engine:
 
 
 def release_graph(leases: Iterable[Lease]) -> Graph:
-    """A graph that undoes leases and does nothing else."""
+    """A graph that undoes leases and does nothing else: users first, and what lives shorter first.
+
+    The second rule is for a VM that was started again: its session stands on disks that an earlier run made.
+    """
     by_id = {lease.id: lease for lease in leases}
-    users: dict[str, list[str]] = {name: [] for name in by_id}
-    for lease in by_id.values():
-        for below in lease.depends_on:
-            if below in users:
-                users[below].append(lease.id)
+    users = {
+        below.id: [lease.id for lease in by_id.values() if below.id in lease.depends_on or lease.scope < below.scope]
+        for below in by_id.values()
+    }
     return build_graph(
         Node(
             id=RELEASE_PREFIX + lease.node,

@@ -1,6 +1,7 @@
 """banger.db: one SQLite file, one writer, every commit durable before it is acted upon."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,12 @@ from banger.store.schema import MIGRATIONS
 
 
 class Database:
-    """A connection. Used from one thread; only the daemon that holds the state directory's lock opens one."""
+    """One connection, shared by the threads of the process that holds the state directory's lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._turn = threading.RLock()  # a transaction must not take in what another thread does meanwhile
         self.connection.row_factory = sqlite3.Row
         # A connection does not inherit these; synchronous=FULL is what makes an intent durable before its effect.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
@@ -28,25 +30,28 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the block, durable at its end, or nothing of it. A transaction inside another is part of the outer."""
-        if self.connection.in_transaction:
-            yield self.connection
-            return
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+        with self._turn:
+            if self.connection.in_transaction:
+                yield self.connection
+                return
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Run a query."""
-        return self.connection.execute(sql, values).fetchall()
+        with self._turn:
+            return self.connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """Run a query for at most one row."""
-        row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
-        return row
+        with self._turn:
+            row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
+            return row
 
     def _migrate(self) -> None:
         version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])

@@ -78,6 +78,15 @@ class Runs:
             by_kind.setdefault(row["kind"], []).append(row["seconds"])
         return {kind: median(times) for kind, times in by_kind.items()}
 
+    def last_seconds(self, kind: str) -> float | None:
+        """Time of the newest execution of a kind."""
+        row = self._database.row(
+            "SELECT finished_s - started_s AS seconds FROM node_runs WHERE kind = ? AND outcome = 'done'"
+            " AND cache != 'hit' AND flavour != 'release' ORDER BY rowid DESC LIMIT 1",
+            kind,
+        )
+        return None if row is None else float(row["seconds"])
+
     def recent(self, what: str, limit: int) -> list[tuple[str, float, list[NodeRun]]]:
         """The newest successful runs of one sort: (run id, seconds, nodes), the newest first."""
         rows = self._database.rows(

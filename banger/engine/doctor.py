@@ -1,0 +1,98 @@
+"""`banger doctor`: whether this host has what VMs need, and the command that mends what it lacks."""
+
+import os
+import shutil
+from pathlib import Path
+
+from banger.host.tools import find_tool
+from banger.model.errors import BangerError
+from banger.model.views import CheckView
+from banger.vm.kvm import probe_kvm
+from banger.vm.qemu import Qemu
+
+_TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mmdebstrap": "mmdebstrap",
+    "resize2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "git": "git",
+    "gpgv": "gpgv",
+}
+_LOW_SPACE_BYTES = 4 * 1024**3
+_LOW_MEMORY_KIB = 1024 * 1024
+
+
+async def check_host(state_dir: Path) -> list[CheckView]:
+    """Look at everything; a check that fails is an answer."""
+    return [
+        *(_check_tool(name, package) for name, package in _TOOLS.items()),
+        _check_guest_programs(),
+        await _check_vmm(),
+        _check_user_namespaces(),
+        _check_space(state_dir),
+        _check_memory(),
+    ]
+
+
+def _check_tool(name: str, package: str) -> CheckView:
+    path = find_tool(name)
+    if path is None:
+        return CheckView(name, "fail", "not found", hint=f"sudo apt-get install {package}")
+    return CheckView(name, "ok", str(path))
+
+
+def _check_guest_programs() -> CheckView:
+    from banger.guest.programs import program_paths
+
+    try:
+        init, _ = program_paths()
+    except BangerError as error:
+        return CheckView("guest programs", "fail", error.message, hint=error.hint)
+    return CheckView("guest programs", "ok", str(init.parent))
+
+
+async def _check_vmm() -> CheckView:
+    try:
+        facts = await Qemu.installed().facts()
+    except BangerError as error:
+        return CheckView("acceleration", "fail", error.message, hint=error.hint)
+    probe = await probe_kvm(facts.binary)
+    if probe.usable:
+        return CheckView("acceleration", "ok", f"KVM: {probe.reason}")
+    return CheckView("acceleration", "warn", f"software emulation, several times slower: {probe.reason}")
+
+
+def _check_user_namespaces() -> CheckView:
+    """Images are built in a user namespace by ordinary users, who need subordinate ids for it (subuid(5))."""
+    name = "user namespaces"
+    if os.geteuid() == 0:
+        return CheckView(name, "ok", "not needed by root")
+    import pwd
+
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for path in (Path("/etc/subuid"), Path("/etc/subgid")):
+        lines = path.read_text().splitlines() if path.exists() else []
+        if not any(line.split(":")[0] in {user, str(os.geteuid())} for line in lines):
+            hint = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            return CheckView(name, "fail", f"{path} has no range for {user}", hint=hint)
+    return CheckView(name, "ok", f"{user} has subordinate ids")
+
+
+def _check_space(state_dir: Path) -> CheckView:
+    free = shutil.disk_usage(state_dir).free
+    detail = f"{free / 1024**3:.1f} GiB free in {state_dir}"
+    if free < _LOW_SPACE_BYTES:
+        return CheckView("disk space", "warn", detail, hint="banger cache prune")
+    return CheckView("disk space", "ok", detail)
+
+
+def _check_memory() -> CheckView:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1])
+            enough = available >= _LOW_MEMORY_KIB
+            return CheckView("memory", "ok" if enough else "warn", f"{available // 1024} MiB available")
+    return CheckView("memory", "warn", "the kernel does not say how much is available")

@@ -1,0 +1,177 @@
+"""What the daemon offers, done by the engine: each method is one plan, or one look at the store."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import anyio
+
+from banger.engine.doctor import check_host
+from banger.engine.names import pick_name
+from banger.engine.observe import Emit
+from banger.engine.preview import preview
+from banger.engine.prune import prune
+from banger.engine.recovery import recover
+from banger.engine.run import Engine
+from banger.engine.views import bench_rows, cache_entries, vm_state, vm_view
+from banger.guest.programs import programs_stamp
+from banger.host.clock import boot_id
+from banger.host.sshkeys import ensure_key_pair
+from banger.host.tools import get_tool
+from banger.model.action import Scope
+from banger.model.errors import ConflictError, NotFoundError, SpecError
+from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
+from banger.model.vm import VmRequest, VmView, check_vm_name
+from banger.plan.create import plan_create
+from banger.plan.machine import HostFacts
+from banger.plan.start import plan_start
+from banger.store.state import State, open_state
+from banger.store.vms import VmRecord
+from banger.vm.lifecycle import VmState
+from banger.vm.tsc import host_tsc_khz
+
+_BENCH_RUNS = 50
+
+
+class EngineService:
+    """The one `Service` that is not a fake."""
+
+    def __init__(self, state: State, engine: Engine, authorized_key: str) -> None:
+        self._state = state
+        self._engine = engine
+        self._authorized_key = authorized_key
+        self._busy: dict[str, VmState] = {}
+        self._locks: dict[str, anyio.Lock] = {}
+
+    async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
+        """Make a VM and wait until it can be used. If it cannot be made, or the caller goes away, nothing is left."""
+        name = check_vm_name(request.name) if request.name else pick_name(self._state.vms.names())
+        vm = uuid.uuid4().hex
+        plan = plan_create(request, vm=vm, name=name, host=await self._facts())
+        try:
+            with self._doing(vm, VmState.CREATING):
+                await self._engine.run(plan, emit)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):  # it may have come up in the very moment of being cancelled
+                await self._release(vm, "vm.delete", Scope.VM, emit, graceful=False)
+            raise
+        return await self.show_vm(vm)
+
+    async def start_vm(self, ref: str, emit: Emit) -> VmView:
+        """Start a stopped VM; a running one is left alone."""
+        record = self._state.vms.find(ref)
+        async with self._alone_with(record, VmState.STARTING):
+            found, _ = vm_state(self._state.journal.of_vm(record.id))
+            if found is not VmState.RUNNING:
+                await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=False)
+                plan = plan_start(record.request, vm=record.id, name=record.name, host=await self._facts())
+                await self._engine.run(plan, emit)
+        return await self.show_vm(record.id)
+
+    async def stop_vm(self, ref: str, emit: Emit) -> VmView:
+        """Stop a VM, keeping its disks."""
+        record = self._state.vms.find(ref)
+        async with self._alone_with(record, VmState.STOPPING):
+            await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=True)
+        return await self.show_vm(record.id)
+
+    async def delete_vm(self, ref: str, emit: Emit) -> None:
+        """Stop a VM at once and remove everything that is its own."""
+        record = self._state.vms.find(ref)
+        async with self._alone_with(record, VmState.DELETING):
+            await self._release(record.id, "vm.delete", Scope.VM, emit, graceful=False)
+        self._locks.pop(record.id, None)
+
+    async def list_vms(self) -> list[VmView]:
+        """All VMs, the oldest first."""
+        return [vm_view(self._state, record, self._busy.get(record.id)) for record in self._state.vms.all()]
+
+    async def show_vm(self, ref: str) -> VmView:
+        """One VM."""
+        record = self._state.vms.find(ref)
+        return vm_view(self._state, record, self._busy.get(record.id))
+
+    async def plan_create(self, request: VmRequest) -> PlanView:
+        """Say what `create_vm` would do."""
+        name = check_vm_name(request.name) if request.name else "vm"
+        if name in self._state.vms.names():
+            raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
+        return preview(self._state, plan_create(request, vm="0" * 32, name=name, host=await self._facts()))
+
+    async def bench(self) -> list[BenchRow]:
+        """Stage times of the creates so far."""
+        return bench_rows(reversed(self._state.runs.recent("vm.create", _BENCH_RUNS)))
+
+    async def cache_list(self) -> list[CacheEntryView]:
+        """Artifacts in the CAS, last used first."""
+        return cache_entries(self._state)
+
+    async def cache_show(self, prefix: str) -> CacheEntryView:
+        """One artifact, by digest or the beginning of it."""
+        wanted = prefix.removeprefix("sha256:")
+        found = [
+            entry for entry in cache_entries(self._state) if entry.digest.removeprefix("sha256:").startswith(wanted)
+        ]
+        if not found:
+            raise NotFoundError(f"no artifact's digest begins with {prefix[:80]!r}", hint="banger cache ls")
+        if len(found) > 1:
+            raise SpecError(
+                f"{len(found)} artifacts begin with {prefix[:80]!r}: write more of it", hint="banger cache ls"
+            )
+        return found[0]
+
+    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
+        """Remove what no VM and no remembered plan needs."""
+        return prune(self._state, older_than_s=older_than_s, in_use=bool(self._busy))
+
+    async def doctor(self) -> list[CheckView]:
+        """Look at the host."""
+        return await check_host(self._state.root)
+
+    @contextmanager
+    def _doing(self, vm: str, what: VmState) -> Iterator[None]:
+        self._busy[vm] = what
+        try:
+            yield
+        finally:
+            del self._busy[vm]
+
+    @asynccontextmanager
+    async def _alone_with(self, record: VmRecord, what: VmState) -> AsyncIterator[None]:
+        """One operation on a VM at a time. Raises ConflictError while it is being made."""
+        if self._busy.get(record.id) is VmState.CREATING:
+            raise ConflictError(f"{record.name} is being created", hint="wait, or stop that command with Ctrl-C")
+        async with self._locks.setdefault(record.id, anyio.Lock()):
+            self._state.vms.find(record.id)  # it may have gone while we waited
+            with self._doing(record.id, what):
+                yield
+
+    async def _release(self, vm: str, what: str, scope: Scope, emit: Emit, *, graceful: bool) -> None:
+        """Undo the leases of a VM that live no longer than `scope`."""
+        leases = [lease for lease in self._state.journal.of_vm(vm) if lease.scope <= scope]
+        if leases:
+            await self._engine.release(what, vm, leases, emit, graceful=graceful)
+
+    async def _facts(self) -> HostFacts:
+        qemu = get_tool("qemu-system-x86_64").stat()
+        tsc = await anyio.to_thread.run_sync(host_tsc_khz)
+        return HostFacts(
+            boot_id=boot_id(),
+            vmm_stamp=f"{qemu.st_ino}:{qemu.st_size}:{qemu.st_mtime_ns}",
+            programs_stamp=programs_stamp(),
+            initramfs_bus="pci" if tsc is None else "mmio",
+            authorized_key=self._authorized_key,
+        )
+
+
+@asynccontextmanager
+async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
+    """Open a state directory, undo what a crash has left in it, and serve."""
+    state = open_state(state_dir)
+    try:
+        engine = Engine(state)
+        await recover(engine, lambda _: None)
+        yield EngineService(state, engine, await ensure_key_pair(state.client_key))
+    finally:
+        state.close()
