@@ -29,7 +29,6 @@ from banger.plan.start import plan_start
 from banger.store.state import State, open_state
 from banger.store.vms import VmRecord
 from banger.vm.lifecycle import VmState
-from banger.vm.tsc import host_tsc_khz
 
 _BENCH_RUNS = 50
 
@@ -155,12 +154,10 @@ class EngineService:
 
     async def _facts(self) -> HostFacts:
         qemu = get_tool("qemu-system-x86_64").stat()
-        tsc = await anyio.to_thread.run_sync(host_tsc_khz)
         return HostFacts(
             boot_id=boot_id(),
             vmm_stamp=f"{qemu.st_ino}:{qemu.st_size}:{qemu.st_mtime_ns}",
             programs_stamp=programs_stamp(),
-            initramfs_bus="pci" if tsc is None else "mmio",
             authorized_key=self._authorized_key,
         )
 

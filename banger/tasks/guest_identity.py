@@ -6,7 +6,7 @@ from typing import ClassVar
 from banger.guest.channel import AgentChannel
 from banger.guest.protocol import SEED_BYTES, Identity
 from banger.model.action import Scope
-from banger.model.handles import HostKey, RunningVm
+from banger.model.handles import RunningVm
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET
 
@@ -24,7 +24,6 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
     hostname: str
     authorized_key: str
     boot: Ref[RunningVm]
-    host_key: Ref[HostKey]
 
     async def probe(self, ctx: Context, value: str) -> bool:
         """A guest that lives keeps its identity: `boot` is an input, so another boot is another action."""
@@ -36,7 +35,7 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
         identity = Identity(
             hostname=self.hostname,
             host_key=(directory / _HOST_KEY_FILE).read_text(encoding="ascii"),
-            host_public_key=ctx.value(self.host_key).public_key,
+            host_public_key=(directory / f"{_HOST_KEY_FILE}.pub").read_text(encoding="ascii"),
             authorized_key=self.authorized_key,
             seed=secrets.token_bytes(SEED_BYTES),
             machine_id=self.vm,

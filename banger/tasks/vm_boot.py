@@ -5,13 +5,17 @@ from typing import ClassVar
 from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.action import Needs, Scope
-from banger.model.handles import File, HostVmm, KernelFiles, RootDisk, RunningVm, UserNet, WorkDisk
+from banger.model.errors import HostError
+from banger.model.handles import File, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET, USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, UserNetwork
+from banger.vm.disks import overlay_size
 from banger.vm.qemu import Qemu
 from banger.vm.stop import AGENT_DEADLINE_S, QUIT_DEADLINE_S, Rung, StoppedBy, kill, stop
 from banger.vm.tsc import host_tsc_khz
 
+ROOT_FILE = "root.qcow2"
+WORK_FILE = "work.raw"
 ROOT_SERIAL = "root"
 WORK_SERIAL = "work"
 _LAUNCH_DEADLINE_S = 30.0
@@ -31,8 +35,6 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
     vmm: Ref[HostVmm]
     kernel: Ref[KernelFiles]
     initramfs: Ref[File]
-    root: Ref[RootDisk]
-    work: Ref[WorkDisk]
     net: Ref[UserNet]
 
     async def probe(self, ctx: Context, value: RunningVm) -> bool:
@@ -72,7 +74,7 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
         ]
 
     def _machine(self, ctx: Context, accelerator: str) -> Machine:
-        root, work, net = ctx.value(self.root), ctx.value(self.work), ctx.value(self.net)
+        net = ctx.value(self.net)
         return Machine(
             vm_id=self.vm,
             vm_dir=ctx.vm_dir(self.vm),
@@ -82,12 +84,20 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
             kernel=ctx.path(ctx.value(self.kernel).bzimage),
             initramfs=ctx.path(ctx.value(self.initramfs)),
             parameters=(f"banger.root={ROOT_SERIAL}", f"banger.work={WORK_SERIAL}", f"banger.net={USER_NETWORK}"),
-            disks=(
-                Disk(root.file, ROOT_SERIAL, DiskFormat.QCOW2, root.size_bytes),
-                Disk(work.file, WORK_SERIAL, DiskFormat.RAW, work.size_bytes),
-            ),
+            disks=self._disks(ctx),
             network=UserNetwork(net.ssh_port, net.mac),
             tsc_khz=host_tsc_khz(),
+        )
+
+    def _disks(self, ctx: Context) -> tuple[Disk, Disk]:
+        """What `disk.rootfs` and `disk.work` made, now or before an earlier boot: disks outlive what made them."""
+        root, work = ctx.vm_dir(self.vm) / ROOT_FILE, ctx.vm_dir(self.vm) / WORK_FILE
+        for disk in (root, work):
+            if not disk.is_file():
+                raise HostError(f"the VM's disk {disk} is missing", hint="banger vm delete <vm>")
+        return (
+            Disk(ROOT_FILE, ROOT_SERIAL, DiskFormat.QCOW2, overlay_size(root)),
+            Disk(WORK_FILE, WORK_SERIAL, DiskFormat.RAW, work.stat().st_size),
         )
 
 
