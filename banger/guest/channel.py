@@ -44,6 +44,7 @@ class AgentRefusalError(GuestError):
 class AgentChannel:
     """A conversation with one agent. Several tasks may ask at once; close it, or use it in `async with`.
 
+    A VMM serves one connection at a time: a second one waits, unheard, until the first is closed.
     Every method raises DeadlineError when its time is over, AgentRefusalError when the agent refuses, and GuestError
     when the guest went away or sends what is no answer.
     """

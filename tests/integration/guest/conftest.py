@@ -176,6 +176,7 @@ def qemu(
     argv += ["-device", "virtserialport,chardev=agent,name=org.banger.agent.0", "-device", f"virtio-rng-{bus}"]
     argv += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", f"virtio-net-{bus},netdev=net"]
     for serial, file in disks:
-        argv += ["-drive", f"id={serial},if=none,format=raw,file={file}"]
+        kind = "qcow2" if file.suffix == ".qcow2" else "raw"
+        argv += ["-drive", f"id={serial},if=none,format={kind},file={file}"]
         argv += ["-device", f"virtio-blk-{bus},drive={serial},serial={serial}"]
     return argv
