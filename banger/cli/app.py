@@ -12,11 +12,11 @@ from importlib import import_module
 
 import click
 
+from banger.cli.main import INTERRUPTED
 from banger.model.errors import BangerError
 
 EX_USAGE = 2
 EX_SOFTWARE = 70
-INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
@@ -140,7 +140,10 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _say(message: str, hint: str | None) -> None:
-    print(f"banger: {message}", file=sys.stderr)
+    from banger.cli.output import sanitised
+
+    # A message may hold what a guest, a registry or a repository said.
+    print(f"banger: {sanitised(message)}", file=sys.stderr)
     if hint:
         print(f"  try: {hint}", file=sys.stderr)
 

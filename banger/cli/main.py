@@ -2,6 +2,8 @@
 
 import sys
 
+INTERRUPTED = 130
+
 
 def main() -> int:
     """Run the command line and return the exit status."""
@@ -11,8 +13,10 @@ def main() -> int:
 
         print(f"banger {__version__}")
         return 0
-    from banger.cli.app import run
-
+    try:
+        from banger.cli.app import run
+    except KeyboardInterrupt:  # pressed before there was anybody to handle it
+        return INTERRUPTED
     return run(arguments)
 
 

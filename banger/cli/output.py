@@ -1,12 +1,16 @@
-"""What goes to stdout: JSON for programs, aligned columns for people."""
+"""What is printed: JSON for programs, aligned columns for people, and never what a terminal would obey."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 
 FEW_S = 10
 MINUTE_S = 60
 KIB = 1024
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+"""Escape sequences: CSI, OSC, and the short ones (ECMA-48 §5.3, §5.4, §5.6)."""
+_CONTROLS = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
 
 
 def print_json(value: object) -> None:
@@ -50,6 +54,14 @@ def size(size_bytes: int) -> str:
 def short_digest(digest: str | None) -> str:
     """The first twelve digits, enough for `cache show`."""
     return (digest or "").removeprefix("sha256:")[:12]
+
+
+def sanitised(text: str) -> str:
+    """Take out what a terminal would obey: escape sequences and every control character but newline and tab.
+
+    Of a sequence that is cut in two by the end of a chunk, the escape character goes and the rest is harmless text.
+    """
+    return _ESCAPE.sub("", text).translate(_CONTROLS)
 
 
 def _plain(value: object) -> object:

@@ -5,11 +5,12 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from banger.cli.output import seconds, size
+from banger.cli.output import sanitised, seconds, size
 from banger.model.progress import Event, NodeEvent, PlannedNode, ProgressEvent
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.spinner import Spinner
 
 WORTH_A_LINE_S = 1.0
 """Nodes that take less are not worth a line of their own."""
@@ -83,7 +84,7 @@ class PlainProgress(QuietProgress):
 
     def say(self, text: str) -> None:
         """Print one line."""
-        print(text, file=self._stream, flush=True)
+        print(sanitised(text), file=self._stream, flush=True)
 
 
 def node_line(event: NodeEvent, nodes: dict[str, PlannedNode]) -> str | None:
@@ -118,6 +119,7 @@ class LiveProgress(QuietProgress):
 
         self._nodes: dict[str, PlannedNode] = {}
         self._running: dict[str, float] = {}
+        self._spinners: dict[str, Spinner] = {}
         self._amounts: dict[str, ProgressEvent] = {}
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, get_renderable=self._lines, refresh_per_second=8, transient=True)
@@ -149,7 +151,7 @@ class LiveProgress(QuietProgress):
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the live ones."""
-        self._console.print(text, markup=False)
+        self._console.print(sanitised(text), markup=False)
 
     def _move(self, event: NodeEvent) -> None:
         if event["state"] in {"running", "retrying", "waiting"}:
@@ -164,11 +166,13 @@ class LiveProgress(QuietProgress):
     def _lines(self) -> "Group":
         from rich.console import Group
         from rich.spinner import Spinner
+        from rich.text import Text
 
         now = self._console.get_time()
-        return Group(
-            *(Spinner("dots", f"{self._line(node_id, now - begun)}") for node_id, begun in self._running.items())
-        )
+        for node_id, begun in self._running.items():
+            spinner = self._spinners.setdefault(node_id, Spinner("dots"))
+            spinner.update(text=Text(sanitised(self._line(node_id, now - begun))))
+        return Group(*(self._spinners[node_id] for node_id in self._running))
 
     def _line(self, node_id: str, elapsed_s: float) -> str:
         node = self._nodes.get(node_id)

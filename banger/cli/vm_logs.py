@@ -1,7 +1,6 @@
 """`banger vm logs`: a VM's console, made harmless for the terminal that shows it."""
 
 import codecs
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import click
 from banger.cli.client import vm_path
 from banger.cli.decode import decode
 from banger.cli.options import one_vm
+from banger.cli.output import sanitised
 from banger.cli.start_daemon import daemon
 from banger.model.errors import NotFoundError
 from banger.model.vm import VmView
@@ -20,9 +20,6 @@ from banger.model.vm import VmView
 POLL_S = 0.2
 CHUNK_BYTES = 64 * 1024
 TAIL_LIMIT_BYTES = 16 * 1024 * 1024
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
-"""Escape sequences: CSI, OSC, and the short ones (ECMA-48 §5.3, §5.4, §5.6)."""
-_CONTROLS = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
 
 
 @click.command("logs")
@@ -60,14 +57,6 @@ def _chunks(console: IO[bytes], *, follow: bool) -> Iterator[bytes]:
             time.sleep(POLL_S)
         else:
             return
-
-
-def sanitised(text: str) -> str:
-    """Take out what a terminal would obey: escape sequences and every control character but newline and tab.
-
-    Of a sequence that is cut in two by the end of a chunk, the escape character goes and the rest is harmless text.
-    """
-    return _ESCAPE.sub("", text).translate(_CONTROLS)
 
 
 def _seek_to_last(console: IO[bytes], lines: int) -> None:

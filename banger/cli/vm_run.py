@@ -56,8 +56,8 @@ def run(request: VmRequest, words: list[str], *, is_quiet: bool) -> int:
             raise
         if request.ephemeral:
             return _throw_away(vm, words, Session(client, vm))
-    wait_for_ssh(vm)
     try:
+        wait_for_ssh(vm)
         return run_ssh(vm, words, _directory(vm))
     finally:
         remind(vm)

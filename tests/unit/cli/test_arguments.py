@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from banger.cli.cache_prune import parse_age
+from banger.cli.output import sanitised
 from banger.cli.sizes import defaults_for
-from banger.cli.vm_logs import sanitised
 from banger.model.errors import SpecError
 from tests.fakes.installation import Installation
 

@@ -1,8 +1,14 @@
 """How a running operation is shown."""
 
 import io
+import os
+import pty
+import re
+import sys
 
-from banger.cli.progress import PlainProgress, amount_text
+import pytest
+
+from banger.cli.progress import PlainProgress, amount_text, progress
 from banger.model.progress import Event, PlannedNode
 
 
@@ -12,10 +18,10 @@ def _node(name: str, expected_s: float | None) -> PlannedNode:
 
 def _shown(*events: Event) -> list[str]:
     stream = io.StringIO()
-    progress = PlainProgress(stream)
-    progress.show({"event": "plan", "at": 0.0, "nodes": [_node("long", 30.0), _node("short", 0.1)]})
+    plain = PlainProgress(stream)
+    plain.show({"event": "plan", "at": 0.0, "nodes": [_node("long", 30.0), _node("short", 0.1)]})
     for event in events:
-        progress.show(event)
+        plain.show(event)
     return stream.getvalue().splitlines()
 
 
@@ -50,3 +56,33 @@ def test_bytes_are_written_for_people() -> None:
         amount_text({"event": "progress", "at": 0, "id": "x", "done": 3, "total": None, "unit": "items", "text": "f"})
         == "3 f"
     )
+
+
+def test_what_a_guest_said_cannot_command_the_terminal() -> None:
+    assert _shown({"event": "notice", "at": 0.0, "text": "\x1b[2Jguest"}) == ["guest"]
+
+
+def test_a_terminal_shows_a_line_for_each_running_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("sys.stderr", os.fdopen(follower, "w"))
+    shown = progress(quiet=False)
+    with shown:
+        shown.show({"event": "plan", "at": 0.0, "nodes": [_node("[red]long", 30.0)]})
+        shown.show({"event": "node", "at": 0.0, "id": "[red]long", "state": "running"})
+        shown.show({"event": "progress", "at": 0, "id": "[red]long", "done": 2048, "total": None, "unit": "bytes"})
+    sys.stderr.close()
+    text = _all(leader)
+    assert re.search(r"\[red\]long x  [0-9.]+ s of about 30.0 s  2.0 KiB", text), text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+def _all(descriptor: int) -> str:
+    data = b""
+    try:
+        while chunk := os.read(descriptor, 65536):
+            data += chunk
+    except OSError:  # EIO: the other end is closed
+        os.close(descriptor)
+    return data.decode()
