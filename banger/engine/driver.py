@@ -34,8 +34,9 @@ from banger.graph.events import (
     Stopped,
 )
 from banger.graph.scheduler import Scheduler
+from banger.graph.states import State
 from banger.model.action import Flavour
-from banger.model.errors import BangerError, DeadlineError, TransientError
+from banger.model.errors import ActionError, BangerError, DeadlineError, TransientError
 from banger.model.progress import NodeState
 
 _BACKOFF_FIRST_S = 0.5
@@ -96,10 +97,19 @@ class Driver:
                 for command in self._scheduler.handle(events.popleft()):
                     if isinstance(command, Conclude):
                         self.outcome.succeeded, self.outcome.keep = command.succeeded, command.keep
+                        self._add_unstartable()
                         workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
                         return
                     self._obey(command, events, workers)
             events.append(await self._receive.receive())
+
+    def _add_unstartable(self) -> None:
+        """Nodes that failed without having run: they ask for more than there is."""
+        told = {node for node, _ in self.outcome.failures}
+        for node in self._graph.nodes:
+            if self._scheduler.state(node) is State.FAILED and node not in told:
+                error = ActionError(f"{node}: {self._scheduler.because(node)}")
+                self.outcome.failures.append((node, error))
 
     def _obey(
         self, command: Lookup | Execute | Stop | RetryLater, events: deque[Event], workers: anyio.abc.TaskGroup

@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from banger.model.action import Scope
+from banger.model.action import Needs, Scope
 from banger.model.errors import HostError, TransientError
 from banger.tasks import Build, Context, Effect, File, Gate, Query, Ref
 
@@ -36,6 +36,7 @@ class ToyBuild(Build[Text], frozen=True, kw_only=True):
     kind = "toy.build"
     version = 1
     retries = 2
+    needs = Needs(pools=(("cpu", 1),))
     name: str
     source: Ref[str] | None = None
     parent: Ref[Text] | None = None

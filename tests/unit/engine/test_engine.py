@@ -215,6 +215,13 @@ async def test_a_joined_build_that_is_cancelled_is_taken_over(state: State) -> N
     assert len(state.actions.all()) == 1
 
 
+async def test_a_node_that_asks_for_more_than_there_is_says_so(state: State) -> None:
+    plan = Plan("test")
+    plan.add(ToyBuild(name="x"))
+    with pytest.raises(BangerError, match=r"toy\.build: needs 1 of cpu, and there are 0 in all"):
+        await Engine(state, capacities={}).run(plan, Events())
+
+
 async def test_two_vms_hold_leases_of_their_own(state: State) -> None:
     engine = Engine(state)
     for vm in ("vm1", "vm2"):
