@@ -66,7 +66,8 @@ async def test_the_process_holds_nothing_of_its_starter(qemu: Qemu, tmp_path: Pa
         identity = await qemu.launch(machine_of(tmp_path, "test-0"), deadline_s=10)
     finally:
         os.close(writer)
-    with os.fdopen(reader, "rb") as end:
+    os.set_blocking(reader, False)
+    with os.fdopen(reader, "rb", buffering=0) as end:
         assert end.read() == b"", "QEMU holds the other end of a pipe of ours"
     assert os.getsid(identity.pid) == identity.pid
     process = Path(f"/proc/{identity.pid}")
@@ -76,6 +77,14 @@ async def test_the_process_holds_nothing_of_its_starter(qemu: Qemu, tmp_path: Pa
     environment = (process / "environ").read_bytes()
     assert {name.partition(b"=")[0] for name in environment.split(b"\0") if name} == {b"PATH", b"LC_ALL"}
     assert (await kill(identity)).by is StoppedBy.KILL
+
+
+async def test_a_write_past_the_limit_is_an_error_to_qemu_and_not_its_death(qemu: Qemu, tmp_path: Path) -> None:
+    """Its processor threads block every signal, but its main thread would die of it while it writes to vmm.log."""
+    identity = await qemu.launch(machine_of(tmp_path, "test-0"), deadline_s=10)
+    status = await anyio.Path(f"/proc/{identity.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert ignored >> (signal.SIGXFSZ - 1) & 1
 
 
 async def test_a_starter_killed_before_it_records_leaves_a_process_that_is_found(qemu: Qemu, tmp_path: Path) -> None:
