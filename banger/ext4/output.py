@@ -51,13 +51,18 @@ class ImageFile:
             _write_all(self._fd, b"".join(buffers)[done:], self._start + done)
 
 
+def partial_of(dest: Path) -> Path:
+    """The name of an image that is not whole yet."""
+    return dest.with_name(f".{dest.name}.partial")
+
+
 @contextlib.contextmanager
 def new_image(dest: Path) -> Iterator[int]:
     """Yield a file descriptor; at the end of the block the file is durable and is called `dest`, else it is gone.
 
     Raises HostError that names `dest` for what the host refuses.
     """
-    partial = dest.with_name(f".{dest.name}.partial")
+    partial = partial_of(dest)
     try:
         partial.unlink(missing_ok=True)
         fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
