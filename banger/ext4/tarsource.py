@@ -181,7 +181,8 @@ def _device(major: bytes, minor: bytes, entry: bytes) -> tuple[int, int]:
 
 def _check_sum(block: bytes, field: bytes, last: bytes) -> None:
     """The sum of the header's bytes with blanks in its place; some old writers summed signed bytes."""
-    stated = _number(field, last, "checksum")
+    digits = _string(field).strip(b" ")
+    stated = int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
     unsigned = sum(block) - sum(field) + 8 * 0x20
     if stated == unsigned:
         return

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator
 
 from banger.ext4.names import MAX_PATH_BYTES, normalise, shown
-from banger.ext4.options import MAX_INODES
+from banger.ext4.options import MAX_IMAGE_BYTES, MAX_INODES
 from banger.ext4.tarsource import Member
 from banger.ext4.xattr import check_xattrs
 from banger.model.errors import SpecError
@@ -78,6 +78,7 @@ class Tree:
         self._directories: dict[bytes, Node] = {b"": self.root}
         self._unresolved: dict[bytes, Node] = {}
         self._count = 0
+        self._content_bytes = 0
 
     def add(self, member: Member) -> None:
         """Take one member. Raises SpecError that names it if it cannot be where it says it is."""
@@ -95,6 +96,9 @@ class Tree:
             node.xattrs = member.xattrs
         if member.kind == "0":
             node.size, node.offset = member.size, member.offset
+            self._content_bytes += member.size
+            if self._content_bytes > MAX_IMAGE_BYTES:
+                raise SpecError(f"tar entry {shown(member.path)}: more than {MAX_IMAGE_BYTES >> 30} GiB of content")
         elif member.kind == "2":
             node.target = _symlink_target(member)
         self.put(member.path, node)
