@@ -39,7 +39,7 @@ class AptSource:
 
 
 def read_sources(etc: Path) -> list[AptSource]:
-    """Return the entries of sources.list and sources.list.d in `etc`, in apt's order. What cannot be read is left out."""
+    """Return the entries below an /etc/apt, in the order that apt reads them; what cannot be read is left out."""
     folder = etc / "sources.list.d"
     files = [etc / "sources.list"]
     if folder.is_dir():
