@@ -99,8 +99,6 @@ def _mmdebstrap(lock: Lock, log: Path, tar: Path, repository: Path) -> list[str]
         *(f"--dpkgopt={option}" for option in recipe.DPKG_OPTIONS),
         f"--setup-hook={recipe.SETUP_HOOK}",
         f"--customize-hook={recipe.FINISH_HOOK}",
-        # Device nodes need more than a user's root; the guest's kernel makes its own in devtmpfs.
-        "--skip=output/dev",
         "--skip=check/signed-by",
         "--verbose",
         f"--logfile={log}",
