@@ -108,10 +108,10 @@ def _from_setting(setting: str, architecture: str) -> tuple[Source, ...]:
     return found
 
 
-def _keyring(folder: Path) -> Path:
+def _keyring(folder: Path) -> str:
     for name in _KEYRINGS:
         if (folder / name).is_file():
-            return folder / name
+            return str(folder / name)
     raise HostError(
         f"{folder / _KEYRINGS[-1]}: Debian's archive keys are not installed",
         hint="sudo apt-get install debian-archive-keyring",

@@ -92,13 +92,14 @@ async def remove_scratch(path: Path) -> None:
     argv = ["rm", "-rf", "--one-file-system", "--", str(path)]
     if not is_root():
         argv = ["unshare", *_AS_USER, "--", *argv]
-    for attempt in range(_REMOVE_TRIES):
-        # A bootstrap that was killed a moment ago may write until the kernel has reached its last process.
-        await anyio.sleep(0.2 * attempt)
+    for attempt in range(1, _REMOVE_TRIES + 1):
         done = await run(argv, deadline_s=_REMOVE_S, env=tool_environment())
         if done.status == 0:
             return
-    done.check(f"remove {path}")
+        if attempt == _REMOVE_TRIES:
+            done.check(f"remove {path}")
+        # A bootstrap that was killed a moment ago may write until the kernel has reached its last process.
+        await anyio.sleep(0.2 * attempt)
 
 
 def _subordinate_ids(path: Path, name: str) -> int:

@@ -150,7 +150,8 @@ def _decompressed(section: IO[bytes], member: str, name: str) -> IO[bytes]:
             return cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(section, read_across_frames=True))
         case "tar":
             return section
-    raise HostError(f"{name}: {member} has an unknown compression")
+        case _:
+            raise HostError(f"{name}: {member} has an unknown compression")
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

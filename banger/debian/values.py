@@ -1,7 +1,6 @@
 """The values of this library: where packages come from, and which ones, to the byte."""
 
 import re
-from pathlib import Path
 
 import msgspec
 
@@ -25,12 +24,15 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Archive(msgspec.Struct, frozen=True):
-    """Debian's archive as this machine reaches it. `origin` says how it was found, for messages."""
+    """Debian's archive as this machine reaches it.
+
+    `keyring` is the path of the file with Debian's keys; `origin` says how the archive was found, for messages.
+    """
 
     sources: tuple[Source, ...]
     suite: str
     architecture: str
-    keyring: Path
+    keyring: str
     origin: str
 
 

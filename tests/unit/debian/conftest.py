@@ -14,7 +14,7 @@ class LocalArchive:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = Archive(
-            (Source(f"file:{folder}", ("bookworm",), ("main",)),), "bookworm", "amd64", Path("/dev/null"), "a test"
+            (Source(f"file:{folder}", ("bookworm",), ("main",)),), "bookworm", "amd64", "/dev/null", "a test"
         )
 
     def add(self, name: str, content: bytes) -> PackagePin:

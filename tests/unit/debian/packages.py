@@ -4,13 +4,13 @@ import gzip
 import io
 import lzma
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import zstandard
 
 CONTROL = "Package: toy\nVersion: 1.0\nArchitecture: all\nDescription: a toy\n of two lines\n"
-COMPRESSIONS = {
-    "": lambda data: data,
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
     ".gz": lambda data: gzip.compress(data, mtime=0),
     ".xz": lzma.compress,
     ".zst": lambda data: zstandard.ZstdCompressor().compress(data),

@@ -48,7 +48,7 @@ def test_deb822_sources_of_the_host_come_before_the_default_of_a_tool(machine: P
         Source("https://mirror.example/debian-security", ("bookworm-security",), ("main",)),
     )
     assert [source.security for source in host.sources] == [False, True]
-    assert host.keyring == machine / KEYS
+    assert host.keyring == str(machine / KEYS)
     assert default.sources == (
         Source("http://archive.example/debian", ("bookworm", "bookworm-updates"), ("main",)),
         Source("http://security.example/debian-security", ("bookworm-security",), ("main",)),

@@ -17,7 +17,7 @@ ARCHIVE = Archive(
     ),
     "bookworm",
     "amd64",
-    Path("/keys"),
+    "/keys",
     "a test",
 )
 PIN = PackagePin("git", "1:2.39.5-0+deb12u3", "amd64", "pool/main/g/git/git_2.39.5.deb", 7, SHA, security=False)
