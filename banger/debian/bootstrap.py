@@ -25,6 +25,9 @@ from banger.model.errors import HostError
 DEADLINE_S = 1800
 _TICK_S = 0.5
 _TAIL_LINES = 12
+_TREE_BYTES = 1024**3
+_TREE_PER_PACKAGE_BYTE = 8
+"""The tree takes 3 bytes for each byte of its packages, and their copies one more; the rest is reserve."""
 
 
 async def bootstrap(
@@ -35,17 +38,24 @@ async def bootstrap(
     on_progress: Progress | None = None,
     *,
     guest_sources: str = "",
+    in_memory: bool | None = None,
 ) -> None:
     """Write the root filesystem of `lock` to `dest_tar`, an uncompressed tar; progress is in packages set up.
 
     `debs` maps each package to its verified file. `guest_sources` becomes the guest's /etc/apt/sources.list.
-    `scratch_dir` needs about 0.6 GB, holds only this work and is gone afterwards; it and `dest_tar` share a filesystem.
-    Times in the tar are at most the newest build date of a package, so the same lock gives the same bytes: for root,
-    for an ordinary user, today and in a year. Raises HostError.
+    The tree grows in memory where that is plentiful (None: see /proc/meminfo): otherwise dpkg waits for the disk
+    after every package. `scratch_dir` needs about 0.6 GB, holds only this work and is gone afterwards; it and
+    `dest_tar` share a filesystem. Times in the tar are at most the newest build date of a package, so the same lock
+    gives the same bytes: for root or a user, in memory or on disk, today and in a year. Raises HostError.
     """
     await check_namespaces()
+    needed_bytes = max(_TREE_BYTES, _TREE_PER_PACKAGE_BYTE * lock.size)
+    if in_memory is None:
+        in_memory = available_memory(Path("/proc/meminfo")) >= 2 * needed_bytes
+    values = recipe.hook_environment(lock.architecture, guest_sources)
+    values["BANGER_MEMORY"] = str(needed_bytes) if in_memory else ""
     try:
-        await _in_scratch(debs, lock, dest_tar, scratch_dir, on_progress, guest_sources)
+        await _in_scratch(debs, lock, dest_tar, scratch_dir, on_progress, values)
     finally:
         with anyio.CancelScope(shield=True):
             await remove_scratch(scratch_dir)
@@ -57,7 +67,7 @@ async def _in_scratch(
     dest_tar: Path,
     scratch_dir: Path,
     on_progress: Progress | None,
-    guest_sources: str,
+    values: Mapping[str, str],
 ) -> None:
     scratch = Path.cwd() / scratch_dir
     temporary, repository = scratch / "tmp", scratch / "repository"
@@ -69,11 +79,11 @@ async def _in_scratch(
         {
             "TMPDIR": str(temporary),
             "SOURCE_DATE_EPOCH": str(newest),
-            **recipe.hook_environment(lock.architecture, guest_sources),
+            **values,
         }
     )
     log, tar = scratch / "log", scratch / "root.tar"
-    argv = namespace_argv(_mmdebstrap(lock, log, tar, repository))
+    argv = namespace_argv(["sh", "-c", recipe.START, "sh", *_mmdebstrap(lock, log, tar, repository)])
     async with anyio.create_task_group() as group:
         if on_progress:
             group.start_soon(_watch, log, len(lock.packages), on_progress)
@@ -106,6 +116,16 @@ def _mmdebstrap(lock: Lock, log: Path, tar: Path, repository: Path) -> list[str]
         str(tar),
         f"deb [trusted=yes] copy:{quote(str(repository))} ./",
     ]
+
+
+def available_memory(meminfo: Path) -> int:
+    """Return MemAvailable in bytes (proc_meminfo(5)); 0 if it cannot be known."""
+    for line in _lines(meminfo):
+        name, _, value = line.partition(":")
+        number = value.removesuffix("kB").strip()
+        if name == "MemAvailable" and number.isdigit():
+            return int(number) * 1024
+    return 0
 
 
 async def _watch(log: Path, total: int, on_progress: Progress) -> None:

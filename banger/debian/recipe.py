@@ -40,7 +40,13 @@ APT_OPTIONS = (
 
 _LINKED_DIRECTORIES = {"amd64": "bin sbin lib lib32 lib64 libx32", "arm64": "bin sbin lib"}
 
-# Constant programs for sh(1), run by mmdebstrap; "$1" is the tree. Values come by the environment, never by quoting.
+# Constant programs for sh(1); in the hooks "$1" is the tree. Values come by the environment, never by quoting.
+START = """\
+set -eu
+test -z "$BANGER_MEMORY" || mount -t tmpfs -o "mode=755,size=$BANGER_MEMORY" banger "$TMPDIR"
+exec "$@"
+"""
+
 SETUP_HOOK = """\
 set -eu
 for name in $BANGER_LINKED; do
