@@ -6,6 +6,7 @@ directory: a bootstrap that is killed leaves no process, no mount, and only file
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from banger.debian import recipe
+from banger.debian.alongside import alongside
 from banger.debian.fetch import Progress
 from banger.debian.namespaces import check_namespaces, namespace_argv, remove_scratch, tool_environment
 from banger.debian.package import build_date
@@ -84,17 +86,14 @@ async def _in_scratch(
     )
     log, tar = scratch / "log", scratch / "root.tar"
     argv = namespace_argv(["sh", "-c", recipe.START, "sh", *_mmdebstrap(lock, log, tar, repository)])
-    async with anyio.create_task_group() as group:
-        if on_progress:
-            group.start_soon(_watch, log, len(lock.packages), on_progress)
+    tell = on_progress or (lambda _done, _total: None)
+    async with alongside(partial(_watch, log, len(lock.packages), tell)):
         done = await run(argv, deadline_s=DEADLINE_S, env=environment, cwd=scratch)
-        group.cancel_scope.cancel()
     if done.status != 0:
         raise HostError(f"mmdebstrap ended with exit status {done.status}:\n{_tail(log, done.stderr)}")
     await anyio.to_thread.run_sync(_check, tar, lock)
     tar.replace(dest_tar)
-    if on_progress:
-        on_progress(len(lock.packages), len(lock.packages))
+    tell(len(lock.packages), len(lock.packages))
 
 
 def _mmdebstrap(lock: Lock, log: Path, tar: Path, repository: Path) -> list[str]:

@@ -10,12 +10,14 @@ import os
 import random
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import anyio
 import anyio.to_thread
 
+from banger.debian.alongside import alongside
 from banger.debian.aptroot import AptRoot
 from banger.debian.values import Archive, PackagePin, check_pin
 from banger.model.errors import HostError, TransientError
@@ -70,10 +72,8 @@ class _Fetch:
                 self._finish(pin)
         if self._missing:
             apt = await AptRoot.make(self._incoming / "apt")
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._report, on_progress)
+            async with alongside(partial(self._report, on_progress)):
                 await self._tries(apt)
-                group.cancel_scope.cancel()
         on_progress(self._total, self._total)
         self._raise_if_missing()
 
@@ -148,8 +148,8 @@ class _Fetch:
 
     async def _report(self, on_progress: Progress) -> None:
         while True:
-            partial = sum(_size(self._incoming / sha256) for sha256 in self._missing)
-            on_progress(min(self._total, self._done_bytes + partial), self._total)
+            arrived = sum(_size(self._incoming / sha256) for sha256 in self._missing)
+            on_progress(min(self._total, self._done_bytes + arrived), self._total)
             await anyio.sleep(_TICK_S)
 
     def _raise_if_missing(self) -> None:
