@@ -39,6 +39,7 @@ _CREATE_RULESET_VERSION, _RULE_PATH_BENEATH = 1, 1
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
 
+_NULL = Path("/dev/null")
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -102,8 +103,9 @@ def confinement(
 
     `read` and `write` are files, or directories with all that is beneath (`write` grants reading too); `execute` are
     the files that may be run, the dynamic loader among them. Symbolic links in the paths are followed here and now. A
-    path that is not there is passed over. Descriptors that the child inherits stay usable. `abi` can only lower what
-    is asked of the kernel. Raises HostError if this kernel cannot confine.
+    path that is not there is passed over; /dev/null is always there to read and write. Descriptors that the child
+    inherits stay usable. `abi` can only lower what is asked of the kernel. Raises HostError if this kernel cannot
+    confine.
     """
     version = min(landlock_abi(), abi) if abi is not None else landlock_abi()
     if version < 1:
@@ -118,6 +120,7 @@ def confinement(
         for paths, rights in (
             (read, READ_FILE | READ_DIR),
             (execute, EXECUTE | READ_FILE),
+            ([_NULL], READ_FILE | WRITE_FILE),
             (written, _rights(version) & ~(EXECUTE | _IOCTL_DEV)),
         ):
             for path in paths:
