@@ -100,7 +100,11 @@ class AgentChannel:
             await self._stream.aclose()
 
     async def hello(self, *, deadline_s: float) -> Welcome:
-        """Begin the conversation: the agent forgets the host before us, and we drop what it said to that host."""
+        """Begin the conversation: the agent forgets the host before us, and we drop what it said to that host.
+
+        Once more, it begins again with an agent that was started again.
+        """
+        self.welcome = None
         nonce = secrets.token_bytes(protocol.NONCE_BYTES)
         request = next(self._requests)
         frame = Frame(Request.HELLO, request, protocol.encode_fields({protocol.Tag.NONCE: nonce}))

@@ -11,6 +11,7 @@ import pytest
 
 from banger.guest.channel import AgentChannel
 from banger.guest.files import GUEST_FILES, REMOVED_GLOBS
+from banger.guest.protocol import Network
 from banger.host.process import Finished, run
 from tests.integration.guest.conftest import Boot, Guest, Keys, make_disk
 
@@ -104,13 +105,23 @@ async def test_a_new_identity_counts_from_the_next_connection_on(machine: Machin
     assert renamed.check("ssh").stdout == b"box2\n"
 
 
+async def test_a_restored_machine_can_be_given_another_address(machine: Machine) -> None:
+    network = Network(mac=bytes.fromhex("525400aabbcc"), address="10.0.2.77/24", gateway="10.0.2.2")
+    await machine.agent.identity(msgspec.structs.replace(machine.keys.identity(), network=network))
+    # QEMU forwards to the first address that it would lease: so the machine must go back to it to be asked.
+    back = msgspec.structs.replace(network, address="10.0.2.15/24")
+    await machine.agent.identity(msgspec.structs.replace(machine.keys.identity(), network=back))
+    assert await machine.output("cat /sys/class/net/eth0/address") == "52:54:00:aa:bb:cc\n"
+    routes = await machine.output("cat /proc/net/route")
+    assert "eth0\t00000000\t0202000A" in routes
+
+
 async def test_an_agent_that_is_killed_comes_back_and_knows_how_things_are(machine: Machine) -> None:
     await machine.output("for p in /proc/[0-9]*; do grep -qs banger-agent $p/comm && kill -9 ${p#/proc/}; done; true")
-    await machine.agent.aclose()
-    async with await machine.guest.agent() as agent:
-        health = await agent.healthz()
-        assert health.ssh == "listening"
-        assert health.stages_ns.identity
+    await machine.agent.hello(deadline_s=10)
+    health = await machine.agent.healthz()
+    assert health.ssh == "listening"
+    assert health.stages_ns.identity
     assert "banger-init: the agent ended" in machine.guest.console()
 
 

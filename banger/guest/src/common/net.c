@@ -69,11 +69,13 @@ static int set_mac(int fd, const char *interface, const uint8_t *mac)
 {
     struct ifreq request = request_for(interface);
 
-    /* Drivers without live address change (virtio-net has it, but not every kernel allows it) want it down. */
-    if (set_flag_up(fd, interface, 0) < 0)
-        return -1;
     request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     memcpy(request.ifr_hwaddr.sa_data, mac, 6);
+    if (ioctl(fd, SIOCSIFHWADDR, &request) == 0)
+        return 0;
+    /* A driver that cannot do it while up says EBUSY. Down costs the routes, so that is not the first thing to try. */
+    if (errno != EBUSY || set_flag_up(fd, interface, 0) < 0)
+        return -1;
     return ioctl(fd, SIOCSIFHWADDR, &request);
 }
 
