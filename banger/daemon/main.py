@@ -5,9 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from banger.daemon.address import PRIVATE_MODE, make_run_dir
 from banger.model.errors import BangerError
@@ -83,7 +82,9 @@ def _send_output_to_log(paths: StatePaths) -> None:
 
 
 def _engine() -> "OpenService":
-    return cast("OpenService", import_module("banger.engine.service").open_service)
+    from banger.engine.service import open_service
+
+    return open_service
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ short grace. A detached one runs to its end whoever listens.
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, is_dataclass
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -15,7 +16,6 @@ import anyio.abc
 from banger.daemon.failures import CANCELLED, Failure, describe
 from banger.daemon.service import Emit
 from banger.model.errors import DaemonError, NotFoundError
-from banger.model.progress import Event
 
 GRACE_S = 2.0
 """How long an attached operation runs on without a follower."""
@@ -45,11 +45,11 @@ class Operation:
         self.finished = False
         self.followers = 0
         self.scope = anyio.CancelScope()
-        self._log: list[tuple[int, Event]] = []
+        self._log: list[tuple[int, Mapping[str, Any]]] = []
         self._next = 0
         self._changed = anyio.Event()
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: Mapping[str, Any]) -> None:
         """Record one event and wake the followers."""
         assert not self.finished, f"operation {self.what}: event after its end"
         self._log.append((self._next, event))
@@ -82,7 +82,7 @@ class Operation:
             changed = self._changed
             fresh = [(number, event) for number, event in self._log if number > seen]
             for number, event in fresh:
-                yield json.dumps(event).encode() + b"\n"
+                yield json.dumps(dict(event)).encode() + b"\n"
                 seen = number
             if self.finished and seen == self._next - 1:
                 return
@@ -99,7 +99,7 @@ class Operation:
         self._changed = anyio.Event()
 
 
-def _compact(entries: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
+def _compact(entries: list[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Mapping[str, Any]]]:
     newest = {event["id"]: number for number, event in entries if event["event"] == "progress"}
     return [
         (number, event)

@@ -4,16 +4,16 @@ Every method is a coroutine on the daemon's event loop. `emit` takes one progres
 cancelled means: stop, undo what was begun, re-raise. Failures are BangerError, alone or in an exception group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from banger.model.progress import Event
 from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView
 
-Emit: TypeAlias = Callable[[Event], None]
+Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
+"""Takes one event of banger.model.progress."""
 
 
 class Service(Protocol):
