@@ -1,0 +1,12 @@
+"""A stopped VM, running again on the disks that it has."""
+
+from banger.model.vm import VmRequest
+from banger.plan import Plan
+from banger.plan.machine import HostFacts, add_ground, add_session
+
+
+def plan_start(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
+    """Plan another session of a VM. Nothing here touches its disks: what is on them is the user's."""
+    plan = Plan("vm.start", vm)
+    add_session(plan, add_ground(plan, host), host, vm, name, request.sizes, after=[])
+    return plan
