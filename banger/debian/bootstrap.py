@@ -41,14 +41,15 @@ async def bootstrap(
     *,
     guest_sources: str = "",
     in_memory: bool | None = None,
-) -> None:
+) -> int:
     """Write the root filesystem of `lock` to `dest_tar`, an uncompressed tar; progress is in packages set up.
 
     `debs` maps each package to its verified file. `guest_sources` becomes the guest's /etc/apt/sources.list.
     The tree grows in memory where that is plentiful (None: see /proc/meminfo): otherwise dpkg waits for the disk
     after every package. `scratch_dir` needs about 0.6 GB, holds only this work and is gone afterwards; it and
     `dest_tar` share a filesystem. Times in the tar are at most the newest build date of a package, so the same lock
-    gives the same bytes: for root or a user, in memory or on disk, today and in a year. Raises HostError.
+    gives the same bytes: for root or a user, in memory or on disk, today and in a year. Returns that date, in seconds
+    since 1970. Raises HostError.
     """
     await check_namespaces()
     needed_bytes = max(_TREE_BYTES, _TREE_PER_PACKAGE_BYTE * lock.size)
@@ -57,7 +58,7 @@ async def bootstrap(
     values = recipe.hook_environment(lock.architecture, guest_sources)
     values["BANGER_MEMORY"] = str(needed_bytes) if in_memory else ""
     try:
-        await _in_scratch(debs, lock, dest_tar, scratch_dir, on_progress, values)
+        return await _in_scratch(debs, lock, dest_tar, scratch_dir, on_progress, values)
     finally:
         with anyio.CancelScope(shield=True):
             await remove_scratch(scratch_dir)
@@ -70,7 +71,7 @@ async def _in_scratch(
     scratch_dir: Path,
     on_progress: Progress | None,
     values: Mapping[str, str],
-) -> None:
+) -> int:
     scratch = Path.cwd() / scratch_dir
     temporary, repository = scratch / "tmp", scratch / "repository"
     for folder in (temporary, repository):
@@ -94,6 +95,7 @@ async def _in_scratch(
     await anyio.to_thread.run_sync(_check, tar, lock)
     tar.replace(dest_tar)
     tell(len(lock.packages), len(lock.packages))
+    return newest
 
 
 def _mmdebstrap(lock: Lock, log: Path, tar: Path, repository: Path) -> list[str]:

@@ -6,6 +6,7 @@ import msgspec
 
 from banger.model.digest import Digest, digest_of
 from banger.model.errors import HostError
+from banger.model.handles import File
 
 SUITE = "bookworm"
 
@@ -107,3 +108,17 @@ def check_pin(pin: PackagePin) -> PackagePin:
 def hide_credentials(text: str) -> str:
     """Return a text with the user and password of every URI in it replaced."""
     return re.sub(r"(//)[^/@\s'\"]+@", r"\1...@", text)
+
+
+class PinnedImage(msgspec.Struct, frozen=True):
+    """What an image is made of: its packages, and the text of the guest's own /etc/apt/sources.list."""
+
+    lock: Lock
+    guest_sources: str
+
+
+class RootTar(msgspec.Struct, frozen=True):
+    """A root filesystem as a tar; `newest` is the latest time in it, in seconds since 1970."""
+
+    tar: File
+    newest: int

@@ -21,9 +21,9 @@ from banger.tasks import find_task
 
 
 def default_capacities() -> dict[str, int]:
-    """Pools of this host: `cpu` counts cores, `net` transfers, `disk` heavy writers, `vmm` launches."""
+    """Pools of this host: `cpu` cores, `net` transfers, `disk` heavy writers, `vmm` launches, `apt` its one root."""
     cores = os.cpu_count() or 1
-    return {"cpu": cores, "net": 8, "disk": 2, "vmm": 4}
+    return {"cpu": cores, "net": 8, "disk": 2, "vmm": 4, "apt": 1}
 
 
 def _no_checkpoint(_node: str, _point: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from banger.debian.namespaces import remove_scratch
 from banger.engine.doctor import check_host
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
@@ -167,6 +168,8 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
     """Open a state directory, undo what a crash has left in it, and serve."""
     state = open_state(state_dir)
     try:
+        for left in list(state.scratch.root.iterdir()):
+            await remove_scratch(left)
         engine = Engine(state)
         await recover(engine, lambda _: None)
         yield EngineService(state, engine, await ensure_key_pair(state.client_key))

@@ -7,7 +7,7 @@ from banger.model.vm import GIB, MIB, Sizes, format_size
 
 VCPUS = (1, 32)
 MEMORY_MIB = (128, 1024 * 1024)
-DISK_BYTES = (64 * MIB, 16 * 1024 * GIB)
+DISK_BYTES = (256 * MIB, 16 * 1024 * GIB)
 
 
 def check_sizes(sizes: Sizes) -> Sizes:

@@ -17,8 +17,6 @@ from banger.tasks.image_work_seed import BuildWorkSeed
 from banger.tasks.ssh_host_key import SshHostKey
 from banger.tasks.vm_directory import VmDirectory
 from banger.tasks.vm_record import VmRecord
-from banger.tasks.workspace_inspect import InspectWorkspace
-from banger.tasks.workspace_sync import SyncWorkspace
 
 
 def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
@@ -28,12 +26,13 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> P
     plan = Plan("vm.create", vm)
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
+        from banger.tasks.workspace_inspect import InspectWorkspace
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
     record = plan.add(VmRecord(vm=vm, name=name, request=request), label=name, after=[workspace])
     ground = add_ground(plan, host)
-    lock = plan.add(ResolveImage(image=request.image), label=request.image)
-    packages = plan.add(FetchPackages(lock=lock))
-    tar = plan.add(BootstrapImage(lock=lock, packages=packages))
+    pinned = plan.add(ResolveImage(), label=request.image)
+    packages = plan.add(FetchPackages(pinned=pinned))
+    tar = plan.add(BootstrapImage(pinned=pinned, packages=packages))
     rootfs = plan.add(BuildRootfs(tar=tar))
     seed = plan.add(BuildWorkSeed(tar=tar))
     directory = plan.add(VmDirectory(vm=vm, record=record))
@@ -46,6 +45,8 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> P
     session = add_session(plan, ground, host, vm, name, request.sizes, ready)
     if workspace is not None:
         assert request.workspace is not None
+        from banger.tasks.workspace_sync import SyncWorkspace
+
         plan.add(
             SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=session.ssh),
             label=request.workspace.path,

@@ -42,7 +42,7 @@ class Ground:
 def add_ground(plan: Plan, host: HostFacts) -> Ground:
     """Add VMM, kernel and initramfs."""
     vmm = plan.add(AskHostVmm(boot_id=host.boot_id, binary_stamp=host.vmm_stamp))
-    package = plan.add(FetchKernel(pin=plan.add(ResolveKernel())))
+    package = plan.add(FetchKernel(lock=plan.add(ResolveKernel())))
     kernel = plan.add(UnpackKernel(package=package))
     programs = plan.add(AskGuestPrograms(stamp=host.programs_stamp))
     initramfs = plan.add(BuildInitramfs(kernel=kernel, programs=programs))

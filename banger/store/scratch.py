@@ -3,7 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,7 +27,8 @@ class Scratch:
     def sweep(self) -> None:
         """Remove what a killed process left. Only when this process alone owns the state directory."""
         for path in self.root.iterdir():
-            remove_tree(path, below=self.root)
+            with suppress(PermissionError):  # files of subordinate ids, which only a user namespace can remove
+                remove_tree(path, below=self.root)
 
 
 def remove_tree(path: Path, *, below: Path) -> None:

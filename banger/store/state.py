@@ -38,6 +38,11 @@ class State:
         return self.root / "vms"
 
     @property
+    def apt_dir(self) -> Path:
+        """The private root of apt: what it has read of archives' indices, so that the next time it asks for changes."""
+        return self.root / "apt"
+
+    @property
     def client_key(self) -> Path:
         """The SSH key that banger logs in with; its public half is beside it, as `.pub`."""
         return self.root / "ssh" / "id_ed25519"

@@ -115,7 +115,7 @@ def _refuse_submodules(
         more = ", …" if len(paths) > _SHOWN_SUBMODULES else ""
         raise SpecError(
             f"{repository.root} has submodules ({shown}{more}), which banger does not carry into a VM",
-            hint=f"name one of them instead: {repository.root}/{sorted(paths)[0]}",
+            hint=f"name one of them instead: {repository.root}/{min(paths)}",
         )
 
 
