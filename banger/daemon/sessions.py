@@ -15,7 +15,7 @@ import anyio.abc
 
 from banger.model.errors import NotFoundError
 
-FIRST_SESSION_S = 20.0
+FIRST_SESSION_S = 10.0
 """How long a throw-away VM waits for its first session after it was created."""
 
 log = logging.getLogger(__name__)

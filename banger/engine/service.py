@@ -1,5 +1,6 @@
 """What the daemon offers, done by the engine: each method is one plan, or one look at the store."""
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,6 +10,7 @@ import anyio
 
 from banger.debian.namespaces import remove_scratch
 from banger.engine.doctor import check_host
+from banger.engine.faults import checkpoint_from
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
 from banger.engine.preview import preview
@@ -21,7 +23,7 @@ from banger.host.clock import boot_id
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
-from banger.model.errors import ConflictError, NotFoundError, SpecError
+from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError
 from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
@@ -52,6 +54,9 @@ class EngineService:
         try:
             with self._doing(vm, VmState.CREATING):
                 await self._engine.run(plan, emit)
+        except BangerError as error:
+            self._name_vm(error, vm, name)
+            raise
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):  # it may have come up in the very moment of being cancelled
                 await self._release(vm, "vm.delete", Scope.VM, emit, graceful=False)
@@ -66,7 +71,11 @@ class EngineService:
             if found is not VmState.RUNNING:
                 await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=False)
                 plan = plan_start(record.request, vm=record.id, name=record.name, host=await self._facts())
-                await self._engine.run(plan, emit)
+                try:
+                    await self._engine.run(plan, emit)
+                except BangerError as error:
+                    self._name_vm(error, record.id, record.name)
+                    raise
         return await self.show_vm(record.id)
 
     async def stop_vm(self, ref: str, emit: Emit) -> VmView:
@@ -129,6 +138,12 @@ class EngineService:
         """Look at the host."""
         return await check_host(self._state.root)
 
+    def _name_vm(self, error: BangerError, vm: str, name: str) -> None:
+        """Put the VM's name into a hint that was written where nobody knew it; a VM that is gone has no logs."""
+        if error.hint and "<vm>" in error.hint:
+            there = any(record.id == vm for record in self._state.vms.all())
+            error.hint = error.hint.replace("<vm>", name) if there else "banger doctor"
+
     @contextmanager
     def _doing(self, vm: str, what: VmState) -> Iterator[None]:
         self._busy[vm] = what
@@ -170,7 +185,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
     try:
         for left in list(state.scratch.root.iterdir()):
             await remove_scratch(left)
-        engine = Engine(state)
+        engine = Engine(state, checkpoint=checkpoint_from(os.environ))
         await recover(engine, lambda _: None)
         yield EngineService(state, engine, await ensure_key_pair(state.client_key))
     finally:

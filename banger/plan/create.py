@@ -27,6 +27,7 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> P
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
         from banger.tasks.workspace_inspect import InspectWorkspace
+
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
     record = plan.add(VmRecord(vm=vm, name=name, request=request), label=name, after=[workspace])
     ground = add_ground(plan, host)

@@ -5,10 +5,12 @@ from typing import ClassVar
 
 from banger.guest.channel import AgentChannel
 from banger.guest.protocol import SEED_BYTES, Identity
+from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
 from banger.model.handles import RunningVm
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET
+from banger.vm.alive import while_alive
 
 _HOST_KEY_FILE = "ssh_host_ed25519_key"
 
@@ -40,10 +42,16 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
             seed=secrets.token_bytes(SEED_BYTES),
             machine_id=self.vm,
         )
-        async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
-            await agent.identity(identity)
-            await agent.set_time(round(ctx.state.clock.wall() * 1e9))
-        return self.hostname
+
+        async def introduce() -> str:
+            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
+                await agent.identity(identity)
+                await agent.set_time(round(ctx.state.clock.wall() * 1e9))
+            return self.hostname
+
+        booted = ctx.value(self.boot)
+        process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)
+        return await while_alive(process, introduce, directory)
 
     async def undo(self, ctx: Context, value: str | None) -> None:
         """Goes with the guest."""

@@ -49,6 +49,6 @@ async def while_alive(process: ProcessIdentity, work: Callable[[], Awaitable[_T]
 
 def _message(vm_dir: Path) -> str:
     text = tail(vm_dir / CONSOLE_LOG, _TAIL_BYTES).decode(errors="replace")
-    shown = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    shown = "".join(char for char in text if char.isprintable() or char == "\n")
     said = f"; the last that it printed:\n{shown.strip()}" if shown.strip() else " and it printed nothing"
     return f"the VM ended before it was ready{said}"
