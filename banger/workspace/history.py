@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from banger.host.git import Repository, run_git
 from banger.model.errors import NotFoundError, SpecError
 from banger.workspace.beneath import open_tree
-from banger.workspace.names import check_path
+from banger.workspace.names import check_branch, check_path
 from banger.workspace.values import TREE_MODE
 
 PATH_LIMIT = 2_000_000
@@ -38,11 +38,12 @@ async def ask_git(repository: Repository, args: Sequence[str], stdin: bytes = b"
     """Run an allowed command and return its output. Raises SpecError that says what git found wrong."""
     done = await run_git(repository, args, stdin=stdin)
     if done.status != 0:
-        raise _unreadable(repository, args[0], done.status, done.stderr)
+        raise unreadable(repository, args[0], done.status, done.stderr)
     return done.stdout
 
 
-def _unreadable(repository: Repository, command: str, status: int, stderr: bytes) -> SpecError:
+def unreadable(repository: Repository, command: str, status: int, stderr: bytes) -> SpecError:
+    """Return the error for a repository that git itself cannot make sense of, with what git said."""
     said = stderr[-_SHOWN_BYTES:].decode(errors="replace").strip() or f"git {command} ended with {status}"
     shown = "".join(character if character.isprintable() or character == "\n" else "?" for character in said)
     return SpecError(
@@ -66,8 +67,8 @@ async def _unborn_branch(repository: Repository) -> str:
     name = text.removeprefix("ref:").strip()
     done = await run_git(repository, ["rev-parse", "-q", "--verify", "--end-of-options", name])
     if not text.startswith("ref:") or not name.startswith(_BRANCHES) or done.status == 0 or done.stderr.strip():
-        raise _unreadable(repository, "rev-parse", done.status, done.stderr or b"HEAD names no branch and no commit")
-    return name.removeprefix(_BRANCHES)
+        raise unreadable(repository, "rev-parse", done.status, done.stderr or b"HEAD names no branch and no commit")
+    return check_branch(name.removeprefix(_BRANCHES))
 
 
 async def resolve_commit(repository: Repository, ref: str) -> str:
@@ -162,7 +163,7 @@ def _objects(output: bytes, count: int, repository: Repository) -> list[list[tup
         end = output.find(b"\n", position)
         header = output[position : max(end, position)].decode(errors="replace").split()
         if len(header) != 3 or header[1] != "tree" or not header[2].isdigit():  # noqa: PLR2004 - the three above
-            raise _unreadable(repository, "cat-file", 0, " ".join(header).encode() or b"a tree is missing")
+            raise unreadable(repository, "cat-file", 0, " ".join(header).encode() or b"a tree is missing")
         size = int(header[2])
         trees.append(_parse_tree(output[end + 1 : end + 1 + size], repository))
         position = end + size + 2
@@ -178,14 +179,14 @@ def _parse_tree(content: bytes, repository: Repository) -> list[tuple[int, str, 
         space = content.find(b" ", position)
         end = content.find(b"\0", space)
         if space < 0 or end < 0 or end + 1 + width > len(content):
-            raise _unreadable(repository, "cat-file", 0, b"a tree is cut short")
+            raise unreadable(repository, "cat-file", 0, b"a tree is cut short")
         try:
             mode = int(content[position:space], 8)
         except ValueError:
-            raise _unreadable(repository, "cat-file", 0, b"a tree holds a mode that is no number") from None
+            raise unreadable(repository, "cat-file", 0, b"a tree holds a mode that is no number") from None
         name = content[space + 1 : end].decode("utf-8", "surrogateescape")
         if "/" in name:
-            raise _unreadable(repository, "cat-file", 0, b"a tree holds a name with a slash")
+            raise unreadable(repository, "cat-file", 0, b"a tree holds a name with a slash")
         entries.append((mode, name, content[end + 1 : end + 1 + width].hex()))
         position = end + 1 + width
     return entries
