@@ -1,7 +1,9 @@
 """What git knows: the commits, the index, the trees and the untracked paths, each by one allowed command."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.host.git import Repository, run_git
 from banger.model.errors import NotFoundError, SpecError
@@ -9,7 +11,7 @@ from banger.workspace.beneath import open_tree
 from banger.workspace.names import check_branch, check_path
 from banger.workspace.values import TREE_MODE
 
-PATH_LIMIT = 2_000_000
+PATH_LIMIT = 1_000_000
 _SHOWN_BYTES = 500
 _LONGEST_REF = 300
 _HEAD_BYTES = 4096
@@ -65,10 +67,19 @@ async def _unborn_branch(repository: Repository) -> str:
     with open_tree(repository.git_dir) as tree:
         text = (tree.read_small("HEAD", _HEAD_BYTES) or b"").decode(errors="surrogateescape").strip()
     name = text.removeprefix("ref:").strip()
+    if "\0" in name:
+        raise unreadable(repository, "rev-parse", 0, b"HEAD is not text")
     done = await run_git(repository, ["rev-parse", "-q", "--verify", "--end-of-options", name])
     if not text.startswith("ref:") or not name.startswith(_BRANCHES) or done.status == 0 or done.stderr.strip():
         raise unreadable(repository, "rev-parse", done.status, done.stderr or b"HEAD names no branch and no commit")
-    return check_branch(name.removeprefix(_BRANCHES))
+    check_branch(name.removeprefix(_BRANCHES))
+    if _is_there(repository.common_dir / name):
+        raise unreadable(repository, "rev-parse", 0, f"{name} is there, but names no commit".encode())
+    return name.removeprefix(_BRANCHES)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 async def resolve_commit(repository: Repository, ref: str) -> str:

@@ -37,12 +37,10 @@ class Ended(Protocol):
     """A command that has ended in the guest; `status` is None if a signal ended it."""
 
     @property
-    def status(self) -> int | None:
-        """Its exit status."""
+    def status(self) -> int | None: ...
 
     @property
-    def stderr(self) -> bytes:
-        """What it said of errors, or the beginning of that."""
+    def stderr(self) -> bytes: ...
 
 
 RunInGuest = Callable[[str, AsyncIterator[bytes]], Awaitable[Ended]]
