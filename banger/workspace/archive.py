@@ -81,7 +81,7 @@ def _overlay(tree: Tree, file: OverlayFile, object_format: str) -> Iterator[byte
         while chunk := os.read(descriptor, CHUNK_BYTES):
             left -= len(chunk)
             if left < 0:
-                break
+                break  # it grows: no more than the header says may follow it
             hasher.update(chunk)
             yield chunk
         if left != 0 or hasher.hexdigest() != file.oid:

@@ -96,6 +96,8 @@ def _hash_file(descriptor: int, size: int, tree: Tree, path: str, object_format:
     left = size
     while chunk := os.read(descriptor, CHUNK_BYTES):
         left -= len(chunk)
+        if left < 0:
+            break  # it grows, and may grow faster than we read
         hasher.update(chunk)
     if left != 0:
         raise changed_meanwhile(tree, path)
