@@ -11,6 +11,7 @@ from hashlib import new as new_hash
 from pathlib import Path
 
 from banger.workspace.beneath import Tree, open_tree, read_link
+from banger.workspace.layout import FOLDERS, git_files, new_refs
 from banger.workspace.scan import CHUNK_BYTES, blob_id, changed_meanwhile
 from banger.workspace.values import EXECUTABLE_MODE, SYMLINK_MODE, OverlayFile, Workspace
 
@@ -24,6 +25,10 @@ def write_archive(workspace: Workspace, bundle: Path | None) -> Generator[bytes,
     """Yield the stream. Raises ConflictError for a file that is no longer what was inspected, and as `Tree.open`."""
     for name, content in _metadata(workspace).items():
         yield from _small(f"meta/{name}", content)
+    for folder in FOLDERS:
+        yield _folder(f"repo/.git/{folder}")
+    for name, text in git_files(workspace).items():
+        yield from _small(f"repo/.git/{name}", _encoded(text))
     if bundle is not None:
         yield from _copy(bundle, "meta/bundle")
     with open_tree(workspace.repository.root) as tree:
@@ -35,22 +40,18 @@ def write_archive(workspace: Workspace, bundle: Path | None) -> Generator[bytes,
 
 def _metadata(workspace: Workspace) -> dict[str, bytes]:
     """Return the files of `meta/`; what is not known has no file."""
-    author = workspace.author
     texts = {
-        "digest": workspace.digest,
-        "object-format": workspace.repository.object_format,
-        "head": workspace.head,
-        "base": workspace.base,
-        "branch": workspace.branch,
-        "source-branch": workspace.source_branch,
-        "name": author.name if author else None,
-        "email": author.email if author else None,
-        "origin": workspace.origin,
+        "refs": new_refs(workspace),
+        "base": f"{workspace.base}\n" if workspace.base else None,
         "shallow": "".join(f"{oid}\n" for oid in workspace.shallow) or None,
         "unchanged": _joined(workspace.unchanged),
         "added": _joined(workspace.added),
     }
-    return {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items() if text is not None}
+    return {name: _encoded(text) for name, text in texts.items() if text is not None}
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _joined(paths: Sequence[str]) -> str:
@@ -103,6 +104,12 @@ def _small(name: str, content: bytes) -> Iterator[bytes]:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     yield _header(info) + content + _padding(info.size)
+
+
+def _folder(name: str) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return _header(info)
 
 
 def _header(info: tarfile.TarInfo) -> bytes:

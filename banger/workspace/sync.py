@@ -22,8 +22,11 @@ _SHOWN_BYTES = 1000
 _RECEIVE = f"""
 set -eu
 umask 022
-if [ "$(cat "$2/.git/banger-workspace" 2>/dev/null)" = "$1" ]; then exit 0; fi
-rm -rf "$3"
+if [ -e "$2/.git/banger-workspace" ]; then
+  read -r digest <"$2/.git/banger-workspace"
+  [ "$digest" != "$1" ] || exit 0
+fi
+[ ! -e "$3" ] || rm -rf "$3"
 trap 'rm -rf "$3"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -m 700 "$3"
