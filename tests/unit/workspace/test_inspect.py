@@ -146,7 +146,7 @@ async def test_a_file_that_grows_while_it_is_hashed_is_a_conflict(repo: Repo, mo
             file.write("more\n")
         return real(descriptor, count)
 
-    monkeypatch.setattr(scan.os, "read", grow)
+    monkeypatch.setattr(os, "read", grow)
     with pytest.raises(ConflictError, match="changed while it was read") as caught:
         await repo.inspect()
     assert caught.value.hint == "run the command again"
