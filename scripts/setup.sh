@@ -11,6 +11,7 @@ packages=(
   mmdebstrap uidmap gpgv     # root filesystems, also without root
   debian-archive-keyring     # whose signatures are believed
   e2fsprogs openssh-client git
+  strace # tests look at what programs open and run
   musl-tools gcc libc6-dev linux-libc-dev # the guest programs are small static C
   python3-venv
 )

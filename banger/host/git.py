@@ -24,6 +24,7 @@ from banger.host.process import Finished
 from banger.host.tools import get_tool
 from banger.model.errors import DeadlineError, HostError
 
+DEADLINE_S = 10.0
 OUTPUT_LIMIT_BYTES = 512 * 1024 * 1024
 EMPTY_TREES = {
     "sha1": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -47,6 +48,7 @@ _ELF_HEADER_BYTES, _PT_INTERP = 64, 3
 _LOADER_CACHE = Path("/etc/ld.so.cache")
 
 _SETTINGS = (
+    "advice.graftFileDeprecated=false",
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.untrackedCache=false",
@@ -71,6 +73,7 @@ _ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_GRAFT_FILE": "/dev/null",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_LITERAL_PATHSPECS": "1",
     "GIT_NO_LAZY_FETCH": "1",
@@ -107,7 +110,7 @@ async def run_git(
     repository: Repository,
     args: Sequence[str],
     *,
-    deadline_s: float = 10,
+    deadline_s: float | None = None,
     stdin: bytes = b"",
     output: int | None = None,
     output_limit_bytes: int = OUTPUT_LIMIT_BYTES,
@@ -116,9 +119,11 @@ async def run_git(
 
     `output` is a descriptor of a file that gets the standard output instead of `Finished.stdout`; not a pipe, so that
     the limit holds and nobody has to read. Raises ValueError for another command, DeadlineError after `deadline_s`
-    seconds, HostError if git is missing, cannot be confined or prints more than `output_limit_bytes`.
+    seconds (default: DEADLINE_S), HostError if git is missing, cannot be confined or prints more than
+    `output_limit_bytes`.
     """
     _check_allowed(args)
+    deadline_s = DEADLINE_S if deadline_s is None else deadline_s
     programs = _find_programs()
     argv = _command_line(programs, repository, args)
     limits = Limits(cpu_s=int(deadline_s) * (os.cpu_count() or 1) + 1, file_bytes=output_limit_bytes)
@@ -142,7 +147,7 @@ async def run_git(
                 stdout=out if output is None else output,
                 stderr=err,
                 env=_environment(programs, repository),
-                cwd=repository.root,
+                cwd=_work_tree(programs, repository, args),
                 start_new_session=True,
                 preexec_fn=enter,  # noqa: PLW1509 - banger.host.landlock says why it is safe
             )
@@ -162,8 +167,13 @@ def _check_allowed(args: Sequence[str]) -> None:
 
 def _command_line(programs: _Programs, repository: Repository, args: Sequence[str]) -> list[str]:
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-    place = [f"--git-dir={repository.git_dir}", f"--work-tree={repository.root}"]
+    place = [f"--git-dir={repository.git_dir}", f"--work-tree={_work_tree(programs, repository, args)}"]
     return [str(programs.git), "--no-pager", "--no-optional-locks", *place, *settings, *args]
+
+
+def _work_tree(programs: _Programs, repository: Repository, args: Sequence[str]) -> Path:
+    """Return where git is to look for the checkout. For a bundle: where none is, or it would read .gitattributes."""
+    return programs.exec_path if args[0] == "bundle" else repository.root
 
 
 def _environment(programs: _Programs, repository: Repository) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import asyncssh
 
-from banger.model.errors import DeadlineError, GuestError, HostError
+from banger.model.errors import BangerError, DeadlineError, GuestError, HostError
 
 _OUTPUT_LIMIT_BYTES = 1024 * 1024
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -87,15 +87,27 @@ async def _talk(process: "asyncssh.SSHClientProcess[bytes]", stdin: AsyncIterato
             if size <= _OUTPUT_LIMIT_BYTES:  # the rest is read and dropped, so that the command is not held up
                 into.append(chunk)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(collect, process.stdout, out)
-        group.start_soon(collect, process.stderr, err)
-        try:
-            async for chunk in stdin:
-                process.stdin.write(chunk)
-                await process.stdin.drain()
-            process.stdin.write_eof()
-        except (BrokenPipeError, asyncssh.ChannelOpenError, ConnectionError):
-            pass  # the command has ended without reading everything: its status says whether that is an error
-        await process.wait_closed()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(collect, process.stdout, out)
+            group.start_soon(collect, process.stderr, err)
+            await _feed(process, stdin)
+            await process.wait_closed()
+    except BaseExceptionGroup as errors:
+        for error in errors.exceptions:  # what the stream, or the connection, raised
+            if isinstance(error, BangerError | OSError | asyncssh.Error):
+                raise error from None
+        raise
     return Ended(process.exit_status, b"".join(out), b"".join(err))
+
+
+async def _feed(process: "asyncssh.SSHClientProcess[bytes]", stdin: AsyncIterator[bytes]) -> None:
+    """Write the stream. If the command ends before, its status says whether that is an error."""
+    async for chunk in stdin:
+        try:
+            process.stdin.write(chunk)
+            await process.stdin.drain()
+        except (BrokenPipeError, ConnectionError, asyncssh.Error):
+            return
+    if not process.stdin.is_closing():
+        process.stdin.write_eof()

@@ -79,3 +79,13 @@ class RunningVm(msgspec.Struct, frozen=True):
     start_ticks: int
     boot_id: str
     accelerator: Literal["kvm", "tcg"]
+
+
+class Checkout(msgspec.Struct, frozen=True):
+    """A git checkout by its digest (`banger.workspace.values`), and how many of its files travel as what."""
+
+    digest: Digest
+    branch: str | None
+    files: int
+    overlay: int
+    untracked: int

@@ -1,15 +1,17 @@
 """What git knows: the commits, the index, the trees and the untracked paths, each by one allowed command."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.host.git import Repository, run_git
 from banger.model.errors import NotFoundError, SpecError
 from banger.workspace.beneath import open_tree
-from banger.workspace.names import check_path
+from banger.workspace.names import check_branch, check_path
 from banger.workspace.values import TREE_MODE
 
-PATH_LIMIT = 2_000_000
+PATH_LIMIT = 1_000_000
 _SHOWN_BYTES = 500
 _LONGEST_REF = 300
 _HEAD_BYTES = 4096
@@ -38,11 +40,12 @@ async def ask_git(repository: Repository, args: Sequence[str], stdin: bytes = b"
     """Run an allowed command and return its output. Raises SpecError that says what git found wrong."""
     done = await run_git(repository, args, stdin=stdin)
     if done.status != 0:
-        raise _unreadable(repository, args[0], done.status, done.stderr)
+        raise unreadable(repository, args[0], done.status, done.stderr)
     return done.stdout
 
 
-def _unreadable(repository: Repository, command: str, status: int, stderr: bytes) -> SpecError:
+def unreadable(repository: Repository, command: str, status: int, stderr: bytes) -> SpecError:
+    """Return the error for a repository that git itself cannot make sense of, with what git said."""
     said = stderr[-_SHOWN_BYTES:].decode(errors="replace").strip() or f"git {command} ended with {status}"
     shown = "".join(character if character.isprintable() or character == "\n" else "?" for character in said)
     return SpecError(
@@ -64,10 +67,19 @@ async def _unborn_branch(repository: Repository) -> str:
     with open_tree(repository.git_dir) as tree:
         text = (tree.read_small("HEAD", _HEAD_BYTES) or b"").decode(errors="surrogateescape").strip()
     name = text.removeprefix("ref:").strip()
+    if "\0" in name:
+        raise unreadable(repository, "rev-parse", 0, b"HEAD is not text")
     done = await run_git(repository, ["rev-parse", "-q", "--verify", "--end-of-options", name])
     if not text.startswith("ref:") or not name.startswith(_BRANCHES) or done.status == 0 or done.stderr.strip():
-        raise _unreadable(repository, "rev-parse", done.status, done.stderr or b"HEAD names no branch and no commit")
+        raise unreadable(repository, "rev-parse", done.status, done.stderr or b"HEAD names no branch and no commit")
+    check_branch(name.removeprefix(_BRANCHES))
+    if _is_there(repository.common_dir / name):
+        raise unreadable(repository, "rev-parse", 0, f"{name} is there, but names no commit".encode())
     return name.removeprefix(_BRANCHES)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 async def resolve_commit(repository: Repository, ref: str) -> str:
@@ -162,7 +174,7 @@ def _objects(output: bytes, count: int, repository: Repository) -> list[list[tup
         end = output.find(b"\n", position)
         header = output[position : max(end, position)].decode(errors="replace").split()
         if len(header) != 3 or header[1] != "tree" or not header[2].isdigit():  # noqa: PLR2004 - the three above
-            raise _unreadable(repository, "cat-file", 0, " ".join(header).encode() or b"a tree is missing")
+            raise unreadable(repository, "cat-file", 0, " ".join(header).encode() or b"a tree is missing")
         size = int(header[2])
         trees.append(_parse_tree(output[end + 1 : end + 1 + size], repository))
         position = end + size + 2
@@ -178,14 +190,14 @@ def _parse_tree(content: bytes, repository: Repository) -> list[tuple[int, str, 
         space = content.find(b" ", position)
         end = content.find(b"\0", space)
         if space < 0 or end < 0 or end + 1 + width > len(content):
-            raise _unreadable(repository, "cat-file", 0, b"a tree is cut short")
+            raise unreadable(repository, "cat-file", 0, b"a tree is cut short")
         try:
             mode = int(content[position:space], 8)
         except ValueError:
-            raise _unreadable(repository, "cat-file", 0, b"a tree holds a mode that is no number") from None
+            raise unreadable(repository, "cat-file", 0, b"a tree holds a mode that is no number") from None
         name = content[space + 1 : end].decode("utf-8", "surrogateescape")
         if "/" in name:
-            raise _unreadable(repository, "cat-file", 0, b"a tree holds a name with a slash")
+            raise unreadable(repository, "cat-file", 0, b"a tree holds a name with a slash")
         entries.append((mode, name, content[end + 1 : end + 1 + width].hex()))
         position = end + 1 + width
     return entries

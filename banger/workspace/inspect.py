@@ -47,14 +47,19 @@ async def inspect_repository(
     located = locate(Path(path))
     repository = located.repository
     _refuse_partial(located.config, repository)
-    user = read_user_config(os.environ if environ is None else environ, repository.git_dir)
+    environment = os.environ if environ is None else environ
+    user = read_user_config(environment, repository.git_dir)
     head = await read_head(repository)
     base = head.commit if from_ref is None else await resolve_commit(repository, from_ref)
+    if base and not head.commit:
+        raise SpecError(
+            f"{repository.root}: the branch {head.branch} has no commit, so nothing can be compared with {from_ref}",
+            hint=f"git -C {repository.root} checkout {from_ref}",
+        )
     tracked = await read_index(repository)
     base_files = await read_tree(repository, base)
     _refuse_submodules(tracked, base_files, repository)
-    ignore = _user_ignore(user, os.environ if environ is None else environ)
-    untracked, nested = await read_untracked(repository, ignore)
+    untracked, nested = await read_untracked(repository, _user_ignore(user, environment))
     wanted = set(tracked).union(untracked if include_untracked else ())
     compared = await anyio.to_thread.run_sync(
         _compare, repository, wanted, base_files, tracked, is_true(located.config, "core.filemode", default=True)
@@ -76,6 +81,15 @@ async def inspect_repository(
         author=_author(user, located.config),
         origin=public_url(located.config.get("remote.origin.url", [""])[0]),
     )
+
+
+async def list_untracked(path: str | Path, *, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """List only what `Workspace.untracked` would hold: cheap, no file is read. Raises as `inspect_repository`."""
+    located = locate(Path(path))
+    environment = os.environ if environ is None else environ
+    user = read_user_config(environment, located.repository.git_dir)
+    untracked, _ = await read_untracked(located.repository, _user_ignore(user, environment))
+    return tuple(display(one) for one in untracked)
 
 
 def _compare(

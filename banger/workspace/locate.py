@@ -17,6 +17,19 @@ from banger.workspace.config import FILE_LIMIT_BYTES, Values, is_true, parse_con
 
 _SMALL_BYTES = 64 * 1024
 _FORMATS = ("sha1", "sha256")
+_LARGE_BYTES = 4 << 30
+_OWN_FILES = {"HEAD": _SMALL_BYTES, "index": _LARGE_BYTES}
+_COMMON_FILES = {
+    "config": FILE_LIMIT_BYTES,
+    "packed-refs": _LARGE_BYTES,
+    "shallow": 16 * FILE_LIMIT_BYTES,
+    "info/attributes": FILE_LIMIT_BYTES,
+    "info/exclude": FILE_LIMIT_BYTES,
+    "info/sparse-checkout": 16 * FILE_LIMIT_BYTES,
+    "objects/info/alternates": _SMALL_BYTES,
+    "objects/info/commit-graph": _LARGE_BYTES,
+}
+"""What git reads of its own files, and how much of each at most. `info/` of a worktree is the common one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,8 @@ def _open(root: Path, entry: Path, uid: int) -> Located:
     _check_owner(entry, uid)
     if stat.S_ISDIR(mode):
         git_dir = common_dir = entry
+        if _mode(entry / "commondir") is not None:
+            raise SpecError(f"{entry} has a file commondir, which only a linked worktree has")
     elif stat.S_ISREG(mode):
         git_dir, common_dir = _follow(root, entry, uid)
     else:
@@ -71,6 +86,7 @@ def _open(root: Path, entry: Path, uid: int) -> Located:
         raise SpecError(
             f"{entry} is not a git repository: HEAD, objects or refs is missing", hint=f"git -C {root} fsck"
         )
+    _check_files(git_dir, common_dir)
     config = _read_config(common_dir)
     if git_dir == common_dir == entry and is_true(config, "core.bare", default=False):
         raise SpecError(f"{root} is marked as a bare repository", hint=f"git -C {root} config core.bare false")
@@ -115,6 +131,21 @@ def _check_owner(path: Path, uid: int) -> None:
             f"{path} belongs to another user (uid {owner}, you are {uid}): banger reads only your own repositories",
             hint=f"git clone {path.parent if path.name == '.git' else path} ~/copy",
         )
+
+
+def _check_files(git_dir: Path, common_dir: Path) -> None:
+    """Refuse what git would wait for, read without end or find elsewhere: it opens these by name, whatever they are."""
+    for folder, names in ((git_dir, _OWN_FILES), (common_dir, _COMMON_FILES)):
+        for name, limit_bytes in names.items():
+            try:
+                status = (folder / name).lstat()
+            except OSError:
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "a FIFO, a device or a directory"
+                raise SpecError(f"{folder / name}: {what} where git keeps a file of its own")
+            if status.st_size > limit_bytes:
+                raise SpecError(f"{folder / name}: larger than {limit_bytes} bytes")
 
 
 def _check_alternates(root: Path, common_dir: Path) -> None:

@@ -8,7 +8,7 @@ from banger.model.errors import SpecError
 _BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 _LONGEST_BRANCH = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SCP_LIKE = re.compile(r"([A-Za-z0-9._-]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?!/?/)(.+)\Z")
+_SCP_LIKE = re.compile(r"([A-Za-z0-9._-]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?!:|/?/)(.+)\Z")
 _QUOTED = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 
@@ -62,16 +62,16 @@ def public_url(url: str) -> str | None:
     if _CONTROL.search(url):
         return None
     if "://" not in url:
-        return url if _SCP_LIKE.match(url) else None
+        return url if _SCP_LIKE.match(url) and not url.startswith("-") else None
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in {"http", "https", "ssh", "git"} or not host:
+    if parts.scheme not in {"http", "https", "ssh", "git"} or not host or host.startswith("-"):
         return None
     place = f"[{host}]" if ":" in host else host
     place += f":{port}" if port else ""
-    if parts.scheme == "ssh" and parts.username:
+    if parts.scheme == "ssh" and parts.username and not parts.username.startswith("-"):
         place = f"{parts.username}@{place}"
     return urlunsplit((parts.scheme, place, parts.path, "", ""))

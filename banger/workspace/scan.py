@@ -48,8 +48,22 @@ def compare(
             unchanged.add(path)
         else:
             overlay.append(OverlayFile(path, mode, found.oid, found.size))
+    unchanged -= _in_the_way(unchanged & kept, overlay)
     gone = set(base) - unchanged - {file.path for file in overlay}
     return Compared(tuple(overlay), tuple(sorted(gone)), tuple(sorted(unchanged)))
+
+
+def _in_the_way(kept: set[str], overlay: list[OverlayFile]) -> set[str]:
+    """Return the paths that are kept unseen, but cannot be where the checkout has a file or a directory."""
+    if not kept:
+        return set()
+    files = {file.path for file in overlay}
+    folders = {folder for path in files for folder in _above(path)}
+    return {path for path in kept if path in folders or not files.isdisjoint(_above(path))}
+
+
+def _above(path: str) -> list[str]:
+    return [path[:index] for index, character in enumerate(path) if character == "/"]
 
 
 def look(tree: Tree, path: str, object_format: str) -> OverlayFile | None:
@@ -82,6 +96,8 @@ def _hash_file(descriptor: int, size: int, tree: Tree, path: str, object_format:
     left = size
     while chunk := os.read(descriptor, CHUNK_BYTES):
         left -= len(chunk)
+        if left < 0:
+            break  # it grows, and may grow faster than we read
         hasher.update(chunk)
     if left != 0:
         raise changed_meanwhile(tree, path)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from banger.host.git import Repository
 from banger.model.digest import Canonical, Digest, digest_of
+from banger.model.handles import Checkout
 from banger.workspace.names import display
 
 FILE_MODE, EXECUTABLE_MODE, SYMLINK_MODE, TREE_MODE, SUBMODULE_MODE = 0o100644, 0o100755, 0o120000, 0o040000, 0o160000
@@ -66,6 +67,17 @@ class Workspace:
     def untracked(self) -> tuple[str, ...]:
         """Files that git neither tracks nor ignores, sorted, written for people."""
         return tuple(display(path) for path in self.untracked_paths)
+
+    @property
+    def checkout(self) -> Checkout:
+        """The same in a few words, for the record."""
+        return Checkout(
+            digest=self.digest,
+            branch=self.branch,
+            files=len(self.unchanged) + len(self.overlay),
+            overlay=len(self.overlay),
+            untracked=len(self.untracked_paths),
+        )
 
     @property
     def identity(self) -> dict[str, Canonical]:

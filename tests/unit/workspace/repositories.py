@@ -1,0 +1,146 @@
+"""Real git repositories, and a directory of this machine in the place of a guest."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from banger.workspace.inspect import inspect_repository
+from banger.workspace.sync import sync_workspace
+from banger.workspace.values import Workspace
+
+AUTHOR = {"NAME": "Ada", "EMAIL": "ada@example.org", "DATE": "2024-01-01T00:00:00Z"}
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return an environment for git in which nothing of this machine's configuration counts."""
+    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in AUTHOR.items()}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "LC_ALL": "C.UTF-8",
+        **who,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A checkout at `root`; `home` is its user's."""
+
+    root: Path
+    home: Path
+
+    def git(self, *words: str | bytes, stdin: bytes = b"") -> str:
+        argv = ["git", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", *words]
+        done = subprocess.run(
+            argv, cwd=self.root, env=environment(self.home), input=stdin, capture_output=True, check=False
+        )
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout.decode("utf-8", "surrogateescape").strip("\n")
+
+    def write(self, path: str | bytes, content: str | bytes = "x\n", mode: int | None = None) -> Path:
+        place = self.root / os.fsdecode(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content.encode() if isinstance(content, str) else content)
+        if mode is not None:
+            place.chmod(mode)
+        return place
+
+    def commit(self, message: str = "a commit") -> str:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    async def inspect(self, path: str = "", *, include_untracked: bool = False, **options: Any) -> Workspace:
+        environ = {"HOME": str(self.home)}
+        return await inspect_repository(
+            self.root / path, include_untracked=include_untracked, environ=environ, **options
+        )
+
+
+def make_repo(folder: Path, *init: str) -> Repo:
+    """Make an empty repository at ``folder/repo``, whose user has the home ``folder/home``."""
+    for name in ("repo", "home"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    repo = Repo(folder / "repo", folder / "home")
+    repo.git("init", "-q", *init)
+    return repo
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    status: int | None
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True)
+class Guest:
+    """A directory; its ``root/repo`` is where the checkout goes. `cut_bytes`: break the stream off after that many."""
+
+    folder: Path
+    cut_bytes: int | None = None
+    received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def repo(self) -> Repo:
+        return Repo(self.folder / "root/repo", self.folder / "home")
+
+    async def run(self, command: str, stdin: AsyncIterator[bytes]) -> Ended:
+        out, err = self.folder / "stdout", self.folder / "stderr"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(  # noqa: ASYNC220 - fed from here, waited for below
+                ["sh", "-c", command],
+                env=self.environ(),
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        assert process.stdin
+        try:
+            async for chunk in stdin:
+                kept = chunk if self.cut_bytes is None else chunk[: max(0, self.cut_bytes - len(self.received))]
+                self.received += kept
+                process.stdin.write(kept)
+                if kept != chunk:
+                    break
+        except BrokenPipeError:
+            pass
+        finally:
+            process.stdin.close()
+            status = await anyio.to_thread.run_sync(process.wait)
+        return Ended(status, out.read_bytes(), err.read_bytes())
+
+    def environ(self) -> Mapping[str, str]:
+        who = environment(self.folder / "home")
+        return {name: value for name, value in who.items() if not name.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))}
+
+    async def sync(self, workspace: Workspace, scratch: Path) -> None:
+        for folder in (self.folder / "root", self.folder / "home", scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+        (scratch / "bundle").unlink(missing_ok=True)
+        await sync_workspace(workspace, self.run, scratch=scratch, place=str(self.folder / "root/repo"))
+
+    def left(self) -> list[str]:
+        """Return what is beside the checkout."""
+        return sorted(path.name for path in (self.folder / "root").iterdir())
+
+
+def tree(root: Path) -> dict[str, tuple[str, bytes]]:
+    """Return every file below a directory, but for those in .git: its kind and content."""
+    found: dict[str, tuple[str, bytes]] = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [one for one in folders if one != ".git"]
+        for path in (Path(folder, name) for name in (*folders, *names) if name != ".git"):
+            name = str(path.relative_to(root))
+            if path.is_symlink():
+                found[name] = ("link", os.fsencode(path.readlink()))
+            elif path.is_file():
+                found[name] = ("program" if path.stat().st_mode & 0o100 else "file", path.read_bytes())
+    return found
