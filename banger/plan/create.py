@@ -17,17 +17,17 @@ from banger.tasks.image_work_seed import BuildWorkSeed
 from banger.tasks.ssh_host_key import SshHostKey
 from banger.tasks.vm_directory import VmDirectory
 from banger.tasks.vm_record import VmRecord
+from banger.tasks.workspace_inspect import InspectWorkspace
+from banger.tasks.workspace_sync import SyncWorkspace
 
 
 def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
     """Plan a VM that is `vm` by id. Raises NotFoundError for an image that nobody knows."""
     if request.image != DEFAULT_IMAGE:
-        raise NotFoundError(f"there is no image called {request.image[:80]!r}", hint=f"--image {DEFAULT_IMAGE}")
+        raise NotFoundError(f"there is no image called {request.image[:80]!r}", hint=f"banger vm run --image {DEFAULT_IMAGE}")
     plan = Plan("vm.create", vm)
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
-        from banger.tasks.workspace_inspect import InspectWorkspace
-
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
     record = plan.add(VmRecord(vm=vm, name=name, request=request), label=name, after=[workspace])
     ground = add_ground(plan, host)
@@ -46,8 +46,6 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> P
     session = add_session(plan, ground, host, vm, name, request.sizes, ready)
     if workspace is not None:
         assert request.workspace is not None
-        from banger.tasks.workspace_sync import SyncWorkspace
-
         plan.add(
             SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=session.ssh),
             label=request.workspace.path,
