@@ -99,7 +99,8 @@ def node_line(event: NodeEvent, nodes: dict[str, PlannedNode]) -> str | None:
         case "done" if took >= WORTH_A_LINE_S:
             return f"{name}: {seconds(took)}"
         case "retrying" | "failed" | "waiting":
-            return f"{name}: {event['state']}" + (f": {event['detail']}" if event.get("detail") else "")
+            detail = event.get("detail")
+            return f"{name}: {event['state']}" + (f": {detail}" if detail else "")
         case _:
             return None
 
@@ -187,5 +188,5 @@ def amount_text(event: ProgressEvent) -> str:
     """Write how far a node is: 12.0 MiB of 40.0 MiB."""
     write = size if event["unit"] == "bytes" else str
     total = f" of {write(event['total'])}" if event["total"] is not None else ""
-    text = f" {event['text']}" if event.get("text") else ""
-    return f"{write(event['done'])}{total}{text}"
+    text = event.get("text")
+    return f"{write(event['done'])}{total}{f' {text}' if text else ''}"

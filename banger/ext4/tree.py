@@ -50,7 +50,7 @@ class Node:
         self.offset = 0
         self.content: bytes | None = None
         self.target = b""
-        self.rdev = (0, 0)
+        self.rdev: tuple[int, int] = (0, 0)
         self.xattrs: dict[bytes, bytes] = {}
         self.children: dict[bytes, Node] | None = {} if stat.S_ISDIR(mode) else None
         self.parent: Node | None = None

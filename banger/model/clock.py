@@ -8,6 +8,8 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch: to be shown and stored, never for a difference."""
+        ...
 
     def monotonic(self) -> float:
         """Seconds that never go back: for differences only."""
+        ...

@@ -1,6 +1,7 @@
 """Answers of Queries, kept with the time they were given. A diskcache, without its pickle."""
 
 from pathlib import Path
+from typing import Any
 
 import diskcache
 import msgspec
@@ -8,8 +9,10 @@ import msgspec
 from banger.model.clock import Clock
 from banger.model.digest import Digest
 
+_Disk: Any = diskcache.Disk  # the library has no types, and a checker that infers some would hold us to them
 
-class JsonDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
+
+class JsonDisk(_Disk):  # type: ignore[misc]
     """Stores UTF-8 text and nothing else, and refuses to read a pickle that somebody else put into the file."""
 
     def put(self, key: object) -> tuple[str, bool]:
@@ -47,7 +50,7 @@ class Answers:
     """Answers by action digest."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
-        self._cache = diskcache.Cache(str(directory), disk=JsonDisk)
+        self._cache: Any = diskcache.Cache(str(directory), disk=JsonDisk)
         self._clock = clock
 
     def put(self, digest: Digest, value: object) -> None:
