@@ -87,8 +87,7 @@ class Conversation:
 
     async def _greet(self) -> Welcome:
         nonce = secrets.token_bytes(protocol.NONCE_BYTES)
-        self.welcome, self._nonce, self._welcomed = None, nonce.hex(), anyio.Event()
-        self._lose(_RestartedError("the conversation with the guest agent began again"))
+        self._begin_again(nonce.hex())
         frame = Frame(Request.HELLO, next(self._requests), protocol.encode_fields({protocol.Tag.NONCE: nonce}))
         while not self._welcomed.is_set():
             await self._port.send(frame)
@@ -102,6 +101,10 @@ class Conversation:
                 hint="banger vm restart <vm>",
             )
         return self.welcome
+
+    def _begin_again(self, nonce: str) -> None:
+        self.welcome, self._nonce, self._welcomed = None, nonce, anyio.Event()
+        self._lose(_RestartedError("the conversation with the guest agent began again"))
 
     def _leave(self, number: int) -> None:
         self._programs.pop(number, None)

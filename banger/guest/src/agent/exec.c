@@ -40,7 +40,7 @@ static void hang_up(struct exec *exec)
     exec_close(&exec->out.fd);
     exec_close(&exec->err.fd);
     sweep(exec->pid, SIGHUP);
-    sweep(exec->pid, SIGCONT);
+    kill(exec->pid, SIGHUP); /* a child that has not come to setsid(2) yet is in no session of its own */
 }
 
 void exec_forget(struct session *session)
@@ -149,8 +149,8 @@ void exec_signal(struct session *session, const struct wire_header *header, cons
 
     if (!exec || exec->exited || number < 1 || number >= NSIG)
         return;
-    /* A child that has not come to setsid(2) yet leads no group. */
-    if (kill(-exec->pid, (int)number) < 0)
+    /* A child that has not come to setsid(2) yet leads no group; and it must come to that before it is stopped. */
+    if (kill(-exec->pid, (int)number) < 0 && number != SIGSTOP)
         kill(exec->pid, (int)number);
     /* A shell with job control puts what it runs into a group of its own. */
     if (exec->terminal && ioctl(exec->out.fd, TIOCGPGRP, &foreground) == 0 && foreground > 1 &&

@@ -205,6 +205,7 @@ void exec_timers(struct session *session)
             continue;
         if (exec->orphan && now >= exec->kill_ns) {
             sweep(exec->pid, SIGKILL);
+            kill(exec->pid, SIGKILL);
             exec->kill_ns = now + KILL_AGAIN_NS;
             if (exec->exited)
                 give_back(exec);

@@ -138,14 +138,14 @@ static void become(const struct spawn *spawn, const int theirs[3], pid_t parent)
 {
     sigset_t none;
 
+    /* An agent that dies takes its programs along: nobody would ever hear of them again. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+        _exit(NOT_EXECUTABLE);
+    setsid();
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    /* An agent that dies takes its programs along: nobody would ever hear of them again. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-        _exit(NOT_EXECUTABLE);
     if (spawn->terminal && ioctl(theirs[0], TIOCSCTTY, 0) < 0)
         _exit(NOT_EXECUTABLE);
     for (int i = 0; i < 3; i++)

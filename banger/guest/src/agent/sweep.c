@@ -49,6 +49,8 @@ static int pass(DIR *processes, pid_t session, int number)
             continue;
         if (kill((pid_t)atol(entry->d_name), number) == 0)
             found++;
+        if (number == SIGHUP)
+            kill((pid_t)atol(entry->d_name), SIGCONT);
     }
     return found;
 }

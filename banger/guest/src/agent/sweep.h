@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-/* Returns how many there are that have not ended; `number` 0 only counts them. */
+/* Returns how many there are that have not ended; `number` 0 only counts them. SIGHUP wakes those that are stopped. */
 int sweep(pid_t session, int number);
 
 #endif
