@@ -1,7 +1,7 @@
 """A service with no engine: VMs are entries in a dict, and names steer what happens to them.
 
 `slow-…` takes a minute to create, `fail-…` fails at a node, `bug-…` raises what it should not, `deaf-…` has no SSH.
-Commands are run on this machine, by the real agent that $FAKE_AGENT names.
+Commands are run by the agent of a guest, behind $FAKE_AGENT_SOCKET, or here by the one that $FAKE_AGENT names.
 The VMs are written to `vms.json` in the state directory, so that they outlive the daemon, as real ones do.
 """
 
@@ -88,6 +88,8 @@ class FakeService:
         vm = self._get(ref)
         if vm.state != "running":
             raise ConflictError(f"VM {vm.name!r} is {vm.state}", hint=f"banger vm start {vm.name}")
+        if self._agent is None and "FAKE_AGENT_SOCKET" in os.environ:
+            self._agent = await AgentChannel.connect(Path(os.environ["FAKE_AGENT_SOCKET"]), deadline_s=10)
         if self._agent is None:
             root = self._dir / "agent"
             make_root(root)
@@ -96,8 +98,9 @@ class FakeService:
         return await self._agent.exec(request)
 
     async def aclose(self) -> None:
-        if self._agent is not None and self._agent_process is not None:
+        if self._agent is not None:
             await self._agent.aclose()
+        if self._agent_process is not None:
             self._agent_process.kill()
             self._agent_process.communicate()
 
