@@ -182,8 +182,8 @@ def count(word: str) -> str:
 
 async def until(agent: AgentChannel, script: str, wanted: str) -> None:
     with anyio.fail_after(10):
-        while (said := (await execute(agent, "sh", "-c", script))[1].decode().strip()) != wanted:
-            await anyio.sleep(0.1)
+        while (await execute(agent, "sh", "-c", f"{script}; sleep 0.1"))[1].decode().strip() != wanted:
+            pass
 
 
 async def test_no_zombies_and_no_descriptors_are_left(agent: AgentChannel) -> None:
