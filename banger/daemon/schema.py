@@ -43,11 +43,13 @@ class VmBody(Body):
     image: Text = DEFAULT_IMAGE
     workspace: WorkspaceBody | None = None
     ephemeral: bool = False
+    wait_ssh: bool = True
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
-        return VmRequest(Sizes(**self.sizes.model_dump()), self.name, self.image, workspace, self.ephemeral)
+        sizes = Sizes(**self.sizes.model_dump())
+        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh)
 
 
 class CreateBody(Body):

@@ -81,6 +81,7 @@ async def finish(session: ExecSession) -> tuple[int, bytes, bytes]:
 
 
 async def execute(agent: AgentChannel, *argv: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    done = (-1, b"", b"")
     async with await agent.exec(ExecRequest(argv)) as session, anyio.create_task_group() as group:
 
         async def feed() -> None:

@@ -275,3 +275,22 @@ def test_a_terminal_whose_banger_is_killed_hangs_up(box: Installation) -> None:
     wait_until(lambda: not alive(int(found[1])), 5)
     os.close(terminal.ours)
     os.close(terminal.theirs)
+
+
+def test_vm_run_needs_no_ssh_for_a_command(box: Installation) -> None:
+    argv = box.argv("vm", "run", "--rm", "-q", "--name", "deaf-1", "--", "sh", "-c", "cat; exit 42")
+    done = subprocess.run(argv, env=box.env, input=b"\0data", capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (42, b"\0data"), done.stderr
+    assert "deaf-1" not in box.names()
+    request = box.calls("create_vm")[-1]
+    assert isinstance(request, dict)
+    assert request["wait_ssh"] is False
+
+
+def test_ctrl_c_ends_the_command_of_vm_run_and_its_vm(box: Installation) -> None:
+    words = ("vm", "run", "--rm", "-q", "--name", "brief", "--", "sh", "-c", "echo up; exec sleep 1000")
+    with subprocess.Popen(box.argv(*words), env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert line(process) == b"up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    wait_until(lambda: "brief" not in box.names())

@@ -44,6 +44,7 @@ async def finish(session: ExecSession) -> tuple[int, bytes, bytes]:
 
 async def execute(agent: AgentChannel, *argv: str, stdin: bytes = b"", **more: object) -> tuple[int, bytes, bytes]:
     request = ExecRequest(argv, **more)  # type: ignore[arg-type]  # a table of requests
+    done = (-1, b"", b"")
     async with await agent.exec(request) as session, anyio.create_task_group() as group:
 
         async def feed() -> None:

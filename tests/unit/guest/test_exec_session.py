@@ -270,8 +270,8 @@ async def test_a_guest_has_one_connection_whoever_asks_and_a_new_one_after_its_e
 
     registry = Agents()
     found: list[AgentChannel] = []
+    listener = await anyio.create_unix_listener(tmp_path / "agent.sock")
     async with anyio.create_task_group() as group:
-        listener = await anyio.create_unix_listener(tmp_path / "agent.sock")
         group.start_soon(listener.serve, serve)
 
         async def ask() -> None:
