@@ -24,7 +24,9 @@ from banger.tasks.workspace_sync import SyncWorkspace
 def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
     """Plan a VM that is `vm` by id. Raises NotFoundError for an image that nobody knows."""
     if request.image != DEFAULT_IMAGE:
-        raise NotFoundError(f"there is no image called {request.image[:80]!r}", hint=f"banger vm run --image {DEFAULT_IMAGE}")
+        raise NotFoundError(
+            f"there is no image called {request.image[:80]!r}", hint=f"banger vm run --image {DEFAULT_IMAGE}"
+        )
     plan = Plan("vm.create", vm)
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
