@@ -75,6 +75,7 @@ def _tree() -> LazyGroup:
         "stop": Verb("vm_stop", "Stop VMs, keeping their disks."),
         "delete": Verb("vm_delete", "Stop VMs and remove all that is theirs."),
         "ssh": Verb("vm_ssh", "Open a shell in a VM, or run a command in it."),
+        "exec": Verb("vm_exec", "Run a command in a VM, without SSH."),
         "logs": Verb("vm_logs", "Show a VM's console."),
     })  # fmt: skip
     plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {

@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from typing import IO, Self
+from typing import Self
 from urllib.parse import quote
 
 from banger.daemon.address import connect
@@ -46,6 +46,11 @@ def vm_path(ref: str, rest: str = "") -> str:
     return f"/v1/vms/{quote(ref, safe='')}{rest}"
 
 
+def chunk(data: bytes) -> bytes:
+    """Frame a piece of a body that is sent in chunks (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 def remote_error(code: str, message: str, hint: str | None) -> BangerError:
     """The daemon's error as the exception that it was there; a plain BangerError for a code not known here."""
     return _KINDS.get(code, BangerError)(message, hint=hint)
@@ -57,7 +62,7 @@ class Client:
     def __init__(self, connection: socket.socket, paths: StatePaths) -> None:
         self._paths = paths
         self._socket = connection
-        self._file: IO[bytes] = connection.makefile("rb")
+        self._file = connection.makefile("rb")
 
     @classmethod
     def open(cls, paths: StatePaths) -> "Client | None":
@@ -122,12 +127,36 @@ class Client:
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (json.loads(line) for line in whole)
 
+    def duplex(self, path: str, first: bytes) -> tuple[socket.socket, bytes]:
+        """POST a body that has begun with `first` and goes on, in chunks, while its answer comes.
+
+        Return the connection, non-blocking, and what has come of the answer's body, in chunks too. This client is of
+        no use any more, but to be closed. Raises the daemon's error if it refuses.
+        """
+        self._socket.settimeout(REQUEST_TIMEOUT_S)
+        head = f"POST {path} HTTP/1.1\r\nHost: bangerd\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with _breaking_off():
+            self._socket.sendall(head.encode("ascii") + chunk(first))
+            status, headers = self._answer()
+            if status != OK:
+                _parse(b"".join(self._body(headers)), status)
+                raise ValueError(f"HTTP status {status}")
+            self._socket.setblocking(False)
+            return self._socket, self._buffered()
+
+    def _buffered(self) -> bytes:
+        """What was read of the connection already; the connection does not block."""
+        return self._file.peek()
+
     def _exchange(self, method: str, path: str, body: object) -> tuple[int, dict[str, str]]:
         data = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: bangerd\r\nContent-Length: {len(data)}\r\n"
         if data:
             head += "Content-Type: application/json\r\n"
         self._socket.sendall(head.encode("ascii") + b"\r\n" + data)
+        return self._answer()
+
+    def _answer(self) -> tuple[int, dict[str, str]]:
         version, status, *_reason = self._line().split(" ")
         if version != "HTTP/1.1":
             raise ValueError(f"not HTTP/1.1: {version[:20]!r}")

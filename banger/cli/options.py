@@ -43,7 +43,7 @@ def vm_options(function: Function) -> Function:
     return function
 
 
-def request_from(options: dict[str, Any], *, ephemeral: bool = False) -> VmRequest:
+def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: bool = True) -> VmRequest:
     """Check the options of `vm_options` and make them a request. Raises SpecError."""
     workspace = _workspace(options)
     name = options["name"]
@@ -53,6 +53,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False) -> VmReque
         image=options["image"],
         workspace=workspace,
         ephemeral=ephemeral,
+        wait_ssh=wait_ssh,
     )
 
 

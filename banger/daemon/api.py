@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banger import __version__
 from banger.daemon.core import Daemon
+from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
 from banger.daemon.operations import json_value
 from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, VmBody
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 Ref = Annotated[str, Path(max_length=64, description="A VM's name or id")]
 NDJSON: dict[int | str, dict[str, Any]] = {
     200: {"content": {NdjsonResponse.media_type: {}}, "description": "One JSON object a line"}
+}
+
+EXEC_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {ExecResponse.media_type: {}}, "description": "What the command writes, and how it ends"}
 }
 
 
@@ -93,6 +98,11 @@ def _add_vm_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.delete("/v1/vms/{ref}", response_model=OperationView, status_code=202)
     async def delete_vm(ref: Ref) -> Response:
         return _json(await daemon.delete(ref), 202)
+
+    @app.post("/v1/vms/{ref}/exec", responses=EXEC_STREAM, response_class=Response)
+    async def exec_vm(ref: Ref) -> Response:
+        """Run a command. Both bodies are streams of messages (banger.model.exec), open until it has ended."""
+        return ExecResponse(lambda request: service.exec_vm(ref, request), daemon.executions)
 
     @app.get("/v1/vms/{ref}/session", responses=NDJSON, response_class=Response)
     async def hold_session(ref: Ref) -> Response:
@@ -181,7 +191,10 @@ def _failure(failure: Failure, status: int | None = None) -> Response:
 
 
 class Guard:
-    """Note that a client is there, and stop reading a body that is too long, whatever its headers say."""
+    """Note that a client is there, and stop reading a body that is too long, whatever its headers say.
+
+    A command's input may be of any length: it is a stream, taken as fast as the command reads it.
+    """
 
     def __init__(self, app: ASGIApp, daemon: Daemon) -> None:
         self._app = app
@@ -195,7 +208,7 @@ class Guard:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > BODY_LIMIT_BYTES:
+            if size > BODY_LIMIT_BYTES and not scope["path"].endswith("/exec"):
                 raise SpecError(f"request body longer than {BODY_LIMIT_BYTES} bytes")
             return message
 

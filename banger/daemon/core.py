@@ -9,6 +9,7 @@ import anyio
 import anyio.abc
 
 from banger import __version__
+from banger.daemon.execution import Executions
 from banger.daemon.operations import Operation, Operations
 from banger.daemon.service import Emit, Service
 from banger.daemon.sessions import Sessions
@@ -36,6 +37,7 @@ class Daemon:
         self.service = service
         self.operations = Operations(group)
         self.sessions = Sessions(group, self._abandon)
+        self.executions = Executions()
         self.stop_requested = anyio.Event()
         self._paths = paths
         self._settings = settings
@@ -104,13 +106,16 @@ class Daemon:
         busy = [operation.what for operation in self.operations.under_way()]
         if len(self.sessions):
             busy.append(f"{len(self.sessions)} open session(s)")
+        if len(self.executions):
+            busy.append(f"{len(self.executions)} running command(s)")
         if if_idle and busy:
             return ShutdownView(stopping=False, reason=", ".join(busy))
         self.stop_requested.set()
         return ShutdownView(stopping=True)
 
     async def wind_down(self) -> None:
-        """End sessions without deleting VMs, cancel operations and wait until they are undone."""
+        """End commands, end sessions without deleting VMs, cancel operations and wait until they are undone."""
+        self.executions.stop()
         self.sessions.stop()
         await self.operations.stop(STOP_DEADLINE_S)
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from banger.model.exec import ExecRequest, TerminalSize
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
 from banger.model.vm import DEFAULT_IMAGE, VM_NAME, Sizes, VmRequest, WorkspaceRequest
 
@@ -42,11 +43,13 @@ class VmBody(Body):
     image: Text = DEFAULT_IMAGE
     workspace: WorkspaceBody | None = None
     ephemeral: bool = False
+    wait_ssh: bool = True
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
-        return VmRequest(Sizes(**self.sizes.model_dump()), self.name, self.image, workspace, self.ephemeral)
+        sizes = Sizes(**self.sizes.model_dump())
+        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh)
 
 
 class CreateBody(Body):
@@ -54,6 +57,37 @@ class CreateBody(Body):
 
     vm: VmBody
     attached: bool = False
+
+
+class TerminalBody(Body):
+    """The size of a terminal."""
+
+    rows: Annotated[int, Field(ge=0, le=65535)]
+    columns: Annotated[int, Field(ge=0, le=65535)]
+
+
+Bytes = Annotated[str, Field(max_length=65536, pattern="^[\u0001-\u00ff]*$")]
+"""Bytes but NUL, each as the character of its number: a file's name need not be UTF-8, and JSON must be."""
+
+
+class ExecBody(Body):
+    """The first message of POST /v1/vms/{ref}/exec: banger.model.exec."""
+
+    argv: Annotated[list[Bytes], Field(min_length=1, max_length=16384)]
+    env: dict[Bytes, Bytes] = {}
+    cwd: Annotated[Bytes, Field(min_length=1)] | None = None
+    terminal: TerminalBody | None = None
+
+    def request(self) -> ExecRequest:
+        """Turn it into what the service takes."""
+        terminal = TerminalSize(self.terminal.rows, self.terminal.columns) if self.terminal else None
+        env = {_text(name): _text(value) for name, value in self.env.items()}
+        cwd = None if self.cwd is None else _text(self.cwd)
+        return ExecRequest(tuple(_text(word) for word in self.argv), env, cwd, terminal)
+
+
+def _text(word: str) -> str:
+    return word.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 class PruneBody(Body):

@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from banger.guest.exec_session import ExecSession
+from banger.model.exec import ExecRequest
 from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView
 
@@ -41,6 +43,10 @@ class Service(Protocol):
 
     async def show_vm(self, ref: str) -> VmView:
         """One VM."""
+        ...
+
+    async def exec_vm(self, ref: str, request: ExecRequest) -> ExecSession:
+        """Start a command in a running VM. Whoever takes the session closes it."""
         ...
 
     async def plan_create(self, request: VmRequest) -> PlanView:

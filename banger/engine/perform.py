@@ -10,6 +10,7 @@ import msgspec
 from banger.engine.flights import Flights
 from banger.engine.observe import Observer
 from banger.graph.build import RELEASE_PREFIX, Graph
+from banger.guest.agents import Agents
 from banger.host.clock import boot_id
 from banger.model.action import Flavour, Node, Output, action_document
 from banger.model.digest import Digest
@@ -58,6 +59,7 @@ class Performer:
         *,
         run_id: str,
         flights: Flights,
+        agents: Agents,
         checkpoint: Checkpoint,
         graceful: bool,
     ) -> None:
@@ -67,6 +69,7 @@ class Performer:
         self._observer = observer
         self._run_id = run_id
         self._flights = flights
+        self._agents = agents
         self._checkpoint = checkpoint
         self._graceful = graceful
         self._digests: dict[str, Digest] = {}
@@ -191,7 +194,7 @@ class Performer:
         self._state.journal.releasing(lease.id)
         self._checkpoint(lease.node, "releasing")
         with self._state.scratch.directory() as scratch:
-            ctx = Context(self._state, scratch, self._run_id, inputs, graceful=self._graceful)
+            ctx = Context(self._state, scratch, self._run_id, inputs, agents=self._agents, graceful=self._graceful)
             await task.undo(ctx, value)
         self._checkpoint(lease.node, "undone")
         self._state.journal.drop(lease.id)
@@ -242,7 +245,7 @@ class Performer:
             self._observer.progress(node, progress)
 
         with self._state.scratch.directory() as scratch:
-            yield Context(self._state, scratch, self._run_id, inputs, report)
+            yield Context(self._state, scratch, self._run_id, inputs, report, self._agents)
 
 
 def effects_below(graph: Graph, node: str) -> list[str]:

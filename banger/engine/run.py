@@ -12,6 +12,7 @@ from banger.engine.observe import Emit, Observer
 from banger.engine.perform import Checkpoint, Performer
 from banger.graph.build import RELEASE_PREFIX, Graph, build_graph
 from banger.graph.scheduler import Scheduler
+from banger.guest.agents import Agents
 from banger.model.action import Action, Flavour, Node
 from banger.model.errors import ActionError, BangerError
 from banger.plan import Plan
@@ -38,6 +39,7 @@ class Engine:
     capacities: Mapping[str, int] = field(default_factory=default_capacities)
     flights: Flights = field(default_factory=Flights)
     checkpoint: Checkpoint = _no_checkpoint
+    agents: Agents = field(default_factory=Agents)
 
     async def run(self, plan: Plan, emit: Emit) -> Mapping[str, Any]:
         """Run a plan and return what each node put out.
@@ -77,6 +79,7 @@ class Engine:
             observer,
             run_id=run_id,
             flights=self.flights,
+            agents=self.agents,
             checkpoint=self.checkpoint,
             graceful=graceful,
         )

@@ -18,12 +18,15 @@ from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.engine.views import bench_rows, cache_entries, vm_state, vm_view
+from banger.guest.agents import open_agents
+from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
 from banger.host.clock import boot_id
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
 from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError
+from banger.model.exec import ExecRequest
 from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
@@ -31,9 +34,11 @@ from banger.plan.machine import HostFacts
 from banger.plan.start import plan_start
 from banger.store.state import State, open_state
 from banger.store.vms import VmRecord
+from banger.vm import AGENT_SOCKET
 from banger.vm.lifecycle import VmState
 
 _BENCH_RUNS = 50
+_AGENT_DEADLINE_S = 10.0
 
 
 class EngineService:
@@ -100,6 +105,19 @@ class EngineService:
         """One VM."""
         record = self._state.vms.find(ref)
         return vm_view(self._state, record, self._busy.get(record.id))
+
+    async def exec_vm(self, ref: str, request: ExecRequest) -> ExecSession:
+        """Start a command in a running VM, through its agent."""
+        record = self._state.vms.find(ref)
+        found, _ = vm_state(self._state.journal.of_vm(record.id))
+        state = self._busy.get(record.id, found)
+        if state is not VmState.RUNNING:
+            raise ConflictError(
+                f"VM {record.name!r} is {state}: nothing can be run in it", hint=f"banger vm start {record.name}"
+            )
+        socket = self._state.vms_dir / record.id / AGENT_SOCKET
+        agent = await self._engine.agents.channel(socket, deadline_s=_AGENT_DEADLINE_S)
+        return await agent.exec(request)
 
     async def plan_create(self, request: VmRequest) -> PlanView:
         """Say what `create_vm` would do."""
@@ -185,8 +203,9 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
     try:
         for left in list(state.scratch.root.iterdir()):
             await remove_scratch(left)
-        engine = Engine(state, checkpoint=checkpoint_from(os.environ))
-        await recover(engine, lambda _: None)
-        yield EngineService(state, engine, await ensure_key_pair(state.client_key))
+        async with open_agents() as agents:
+            engine = Engine(state, checkpoint=checkpoint_from(os.environ), agents=agents)
+            await recover(engine, lambda _: None)
+            yield EngineService(state, engine, await ensure_key_pair(state.client_key))
     finally:
         state.close()

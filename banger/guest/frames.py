@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 FRAME_LARGEST_BYTES = 65536
 _STUFFED_LARGEST_BYTES = FRAME_LARGEST_BYTES + FRAME_LARGEST_BYTES // 254 + 1
 _BLOCK = 254

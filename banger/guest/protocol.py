@@ -6,11 +6,13 @@ closed type, and its text loses every character that a terminal could act on.
 
 import enum
 import struct
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from banger.model.errors import GuestError
+from banger.model.errors import GuestError, SpecError
+from banger.model.exec import ExecRequest, TerminalSize
 
 PORT_NAME: Final = "org.banger.agent.0"
 REPLY_BIT: Final = 0x80
@@ -18,9 +20,12 @@ ERROR_TYPE: Final = 0xFF
 NONCE_BYTES: Final = 16
 SEED_BYTES: Final = 64
 _MILLISECONDS: Final = 1000
+EXEC_WORDS_LARGEST_BYTES: Final = 64000
+_U16_LARGEST: Final = 0xFFFF
 _U32_LARGEST: Final = 0xFFFFFFFF
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Status = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -36,6 +41,22 @@ class Request(enum.IntEnum):
     WAIT_SSH = 7
     SYNC = 8
     SHUTDOWN = 9
+    EXEC_START = 10
+    EXEC_STDIN = 11
+    EXEC_SIGNAL = 12
+    EXEC_RESIZE = 13
+    EXEC_WINDOW = 14
+    EXEC_KILL = 15
+
+
+class Event(enum.IntEnum):
+    """The type of a frame that the agent sends unasked."""
+
+    EXEC_STDOUT = 64
+    EXEC_STDERR = 65
+    EXEC_EXIT = 66
+    EXEC_CREDIT = 67
+    STARTED = 68
 
 
 class Tag(enum.IntEnum):
@@ -54,6 +75,12 @@ class Tag(enum.IntEnum):
     ADDRESS = 11
     GATEWAY = 12
     NAME_SERVER = 13
+    ARGV = 14
+    ENV = 15
+    CWD = 16
+    TERMINAL = 17
+    WINDOW = 18
+    SIGNAL = 19
 
 
 class SshState(enum.StrEnum):
@@ -136,6 +163,25 @@ class Nothing(_Answer, frozen=True, kw_only=True):
     """An answer that says only that it is done."""
 
 
+class Started(_Answer, frozen=True, kw_only=True):
+    """The answer to EXEC_START: the program's process in the guest."""
+
+    pid: _Count
+
+
+class Credit(_Answer, frozen=True, kw_only=True):
+    """So many more bytes of input fit."""
+
+    bytes: _Count
+
+
+class ExitStatus(_Answer, frozen=True, kw_only=True):
+    """How a program ended: with a code, or by a signal."""
+
+    code: _Status | None = None
+    signal: _Status | None = None
+
+
 class Refusal(_Answer, frozen=True, kw_only=True):
     """Why the agent did not do what was asked; docs/guest-protocol.md lists the codes."""
 
@@ -207,6 +253,45 @@ def encode_identity(identity: Identity) -> bytes:
     if identity.network.mac is not None:
         fields[Tag.MAC] = identity.network.mac
     return encode_fields(fields)
+
+
+def encode_number(tag: Tag, number: int) -> bytes:
+    """Return the body of a request that holds one number of 32 bits."""
+    return encode_fields({tag: struct.pack(">I", number)})
+
+
+def encode_terminal(size: TerminalSize) -> bytes:
+    """Return the body of EXEC_RESIZE."""
+    return encode_fields({Tag.TERMINAL: _terminal(size)})
+
+
+def encode_exec(request: ExecRequest, window_bytes: int) -> bytes:
+    """Return the body of EXEC_START. Raises SpecError if it does not fit a frame, or a text holds a NUL."""
+    fields = {Tag.ARGV: _words(request.argv), Tag.WINDOW: struct.pack(">I", window_bytes)}
+    if not request.argv or not request.argv[0]:
+        raise SpecError("there is no command to run")
+    if request.env:
+        fields[Tag.ENV] = _words([f"{name}={value}" for name, value in request.env.items()])
+    if request.cwd is not None:
+        fields[Tag.CWD] = _words([request.cwd])
+    if request.terminal is not None:
+        fields[Tag.TERMINAL] = _terminal(request.terminal)
+    size = sum(len(value) for value in fields.values())
+    if size > EXEC_WORDS_LARGEST_BYTES:
+        raise SpecError(f"command and environment have {size} bytes: {EXEC_WORDS_LARGEST_BYTES} fit")
+    return encode_fields(fields)
+
+
+def _words(words: Sequence[str]) -> bytes:
+    # surrogateescape: a file name of the host's that is no UTF-8 passes as the bytes that it is.
+    encoded = [word.encode("utf-8", "surrogateescape") for word in words]
+    if any(b"\0" in word for word in encoded):
+        raise SpecError("a word of a command cannot hold a NUL byte")
+    return b"".join(word + b"\0" for word in encoded)
+
+
+def _terminal(size: TerminalSize) -> bytes:
+    return struct.pack(">HH", min(size.rows, _U16_LARGEST), min(size.columns, _U16_LARGEST))
 
 
 def decode_answer(body: bytes, kind: type[AnswerT]) -> AnswerT:

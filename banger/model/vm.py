@@ -49,6 +49,8 @@ class VmRequest:
     workspace: WorkspaceRequest | None = None
     ephemeral: bool = False
     """The VM goes when the session that made it ends (`--rm`)."""
+    wait_ssh: bool = True
+    """Whether it is ready only when its SSH is; a command that its agent runs need not wait for that."""
 
 
 @dataclass(frozen=True, slots=True)

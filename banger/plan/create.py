@@ -5,7 +5,7 @@ from typing import Any
 from banger.model.errors import NotFoundError
 from banger.model.vm import DEFAULT_IMAGE, VmRequest
 from banger.plan import Plan
-from banger.plan.machine import HostFacts, add_ground, add_session
+from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
 from banger.tasks import Ref
 from banger.tasks.disk_rootfs import DiskRootfs
 from banger.tasks.disk_work import DiskWork
@@ -45,10 +45,14 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> P
         plan.add(SshHostKey(vm=vm, directory=directory)),
     ]
     session = add_session(plan, ground, host, vm, name, request.sizes, ready)
-    if workspace is not None:
+    if workspace is None:
+        if request.wait_ssh:
+            add_wait_for_ssh(plan, session, vm, name)
+    else:
         assert request.workspace is not None
+        port = add_wait_for_ssh(plan, session, vm, name)
         plan.add(
-            SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=session.ssh),
+            SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=port),
             label=request.workspace.path,
         )
     return plan

@@ -55,13 +55,13 @@ class Session:
 
     boot: Ref[RunningVm]
     net: Ref[UserNet]
-    ssh: Ref[int]
+    identity: Ref[str]
 
 
 def add_session(
     plan: Plan, ground: Ground, host: HostFacts, vm: str, name: str, sizes: Sizes, after: list[Ref[Any]]
 ) -> Session:
-    """Add network, boot, identity and the wait for SSH. `after`: what must be there before the VMM starts."""
+    """Add network, boot and identity. `after`: what must be there before the VMM starts."""
     net = plan.add(NetUser(vm=vm), after=after[:1])
     boot = plan.add(
         VmBoot(
@@ -79,5 +79,9 @@ def add_session(
     identity = plan.add(
         GuestIdentity(vm=vm, hostname=name, authorized_key=host.authorized_key, boot=boot), after=[agent]
     )
-    ssh = plan.add(GuestSsh(vm=vm, name=name, boot=boot, net=net, identity=identity))
-    return Session(boot, net, ssh)
+    return Session(boot, net, identity)
+
+
+def add_wait_for_ssh(plan: Plan, session: Session, vm: str, name: str) -> Ref[int]:
+    """Add the wait for SSH, for those who need it: what the agent runs does not."""
+    return plan.add(GuestSsh(vm=vm, name=name, boot=session.boot, net=session.net, identity=session.identity))

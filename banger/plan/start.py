@@ -2,11 +2,12 @@
 
 from banger.model.vm import VmRequest
 from banger.plan import Plan
-from banger.plan.machine import HostFacts, add_ground, add_session
+from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
 
 
 def plan_start(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
     """Plan another session of a VM. Nothing here touches its disks: what is on them is the user's."""
     plan = Plan("vm.start", vm)
-    add_session(plan, add_ground(plan, host), host, vm, name, request.sizes, after=[])
+    session = add_session(plan, add_ground(plan, host), host, vm, name, request.sizes, after=[])
+    add_wait_for_ssh(plan, session, vm, name)
     return plan

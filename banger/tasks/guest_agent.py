@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import msgspec
 
-from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity
 from banger.model.handles import RunningVm
 from banger.tasks import Context, Gate, Ref
@@ -29,8 +28,8 @@ class GuestAgent(Gate[dict[str, int]], frozen=True, kw_only=True):
         socket = ctx.vm_dir(self.vm) / AGENT_SOCKET
 
         async def ask() -> dict[str, int]:
-            async with await AgentChannel.connect(socket, deadline_s=_DEADLINE_S) as agent:
-                health = await agent.healthz()
+            agent = await ctx.agents.channel(socket, deadline_s=_DEADLINE_S)
+            health = await agent.healthz()
             stages: dict[str, int | None] = msgspec.structs.asdict(health.stages_ns)
             return {name: at for name, at in stages.items() if at is not None}
 

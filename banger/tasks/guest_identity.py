@@ -3,7 +3,6 @@
 import secrets
 from typing import ClassVar
 
-from banger.guest.channel import AgentChannel
 from banger.guest.protocol import SEED_BYTES, Identity
 from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
@@ -44,9 +43,9 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
         )
 
         async def introduce() -> str:
-            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
-                await agent.identity(identity)
-                await agent.set_time(round(ctx.state.clock.wall() * 1e9))
+            agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=self.deadline_s)
+            await agent.identity(identity)
+            await agent.set_time(round(ctx.state.clock.wall() * 1e9))
             return self.hostname
 
         booted = ctx.value(self.boot)

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity
 from banger.model.errors import DeadlineError
 from banger.model.handles import RunningVm, UserNet
@@ -32,8 +31,8 @@ class GuestSsh(Gate[int], frozen=True, kw_only=True):
 
         async def ask() -> int:
             socket = ctx.vm_dir(self.vm) / AGENT_SOCKET
-            async with await AgentChannel.connect(socket, deadline_s=_DEADLINE_S) as agent:
-                await agent.wait_ssh(deadline_s=_DEADLINE_S)
+            agent = await ctx.agents.channel(socket, deadline_s=_DEADLINE_S)
+            await agent.wait_ssh(deadline_s=_DEADLINE_S)
             return ctx.value(self.net).ssh_port
 
         process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.action import Needs, Scope
 from banger.model.errors import HostError
@@ -62,8 +61,8 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
         directory = ctx.vm_dir(self.vm)
 
         async def ask_the_agent() -> None:
-            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=2.0) as agent:
-                await agent.shutdown()
+            agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=2.0)
+            await agent.shutdown()
 
         async def quit_the_vmm() -> None:
             await Qemu.installed().quit(directory)

@@ -1,11 +1,13 @@
 """A service with no engine: VMs are entries in a dict, and names steer what happens to them.
 
 `slow-…` takes a minute to create, `fail-…` fails at a node, `bug-…` raises what it should not, `deaf-…` has no SSH.
+Commands are run by the agent of a guest, behind $FAKE_AGENT_SOCKET, or here by the one that $FAKE_AGENT names.
 The VMs are written to `vms.json` in the state directory, so that they outlive the daemon, as real ones do.
 """
 
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -14,9 +16,13 @@ from pathlib import Path
 import anyio
 
 from banger.daemon.service import Emit
+from banger.guest.channel import AgentChannel
+from banger.guest.exec_session import ExecSession
 from banger.model.errors import ActionError, ConflictError, NotFoundError
+from banger.model.exec import ExecRequest
 from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanNodeView, PlanView, PruneView
 from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
+from tests.fakes.agent import LISTENING, make_root, spawn_agent
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -28,6 +34,8 @@ class FakeService:
         self._dir = state_dir
         self._file = state_dir / "vms.json"
         self._vms: dict[str, VmView] = {}
+        self._agent: AgentChannel | None = None
+        self._agent_process: subprocess.Popen[bytes] | None = None
         if self._file.exists():
             self._vms = {raw["id"]: _vm(raw) for raw in json.loads(self._file.read_text())}
 
@@ -75,6 +83,26 @@ class FakeService:
 
     async def show_vm(self, ref: str) -> VmView:
         return self._get(ref)
+
+    async def exec_vm(self, ref: str, request: ExecRequest) -> ExecSession:
+        vm = self._get(ref)
+        if vm.state != "running":
+            raise ConflictError(f"VM {vm.name!r} is {vm.state}", hint=f"banger vm start {vm.name}")
+        if self._agent is None and "FAKE_AGENT_SOCKET" in os.environ:
+            self._agent = await AgentChannel.connect(Path(os.environ["FAKE_AGENT_SOCKET"]), deadline_s=10)
+        if self._agent is None:
+            root = self._dir / "agent"
+            make_root(root)
+            port, self._agent_process = spawn_agent(Path(os.environ["FAKE_AGENT"]), root, LISTENING)
+            self._agent = await AgentChannel.from_socket(port, deadline_s=10)
+        return await self._agent.exec(request)
+
+    async def aclose(self) -> None:
+        if self._agent is not None:
+            await self._agent.aclose()
+        if self._agent_process is not None:
+            self._agent_process.kill()
+            self._agent_process.communicate()
 
     async def plan_create(self, request: VmRequest) -> PlanView:
         self._note("plan_create", asdict(request))
@@ -177,4 +205,8 @@ def _vm(raw: dict[str, object]) -> VmView:
 @asynccontextmanager
 async def open_fake_service(state_dir: Path) -> AsyncIterator[FakeService]:
     """What `banger.engine.service.open_service` is to the real daemon."""
-    yield FakeService(state_dir)
+    service = FakeService(state_dir)
+    try:
+        yield service
+    finally:
+        await service.aclose()

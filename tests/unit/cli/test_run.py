@@ -1,4 +1,4 @@
-"""`vm run`: modes, exit statuses, and what becomes of the VM."""
+"""`vm run`, by SSH: modes, exit statuses, and what becomes of the VM. Commands through the agent: test_exec.py."""
 
 import os
 import pty
@@ -15,7 +15,7 @@ from tests.fakes.installation import Installation, wait_until
 
 @pytest.mark.parametrize("status", [0, 1, 2, 42, 126, 127, 255])
 def test_the_exit_status_of_the_command_is_bangers_own(shared: Installation, status: int) -> None:
-    done = shared.run("vm", "run", "--rm", "--", "sh", "-c", f"echo out; exit {status}")
+    done = shared.run("vm", "run", "--rm", "--ssh", "--", "sh", "-c", f"echo out; exit {status}")
     assert done.returncode == status
     assert done.stdout == "out\n"
     assert "banger:" not in done.stderr
@@ -23,29 +23,29 @@ def test_the_exit_status_of_the_command_is_bangers_own(shared: Installation, sta
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_command_that_a_signal_ended_gives_128_and_its_number(shared: Installation, number: signal.Signals) -> None:
-    done = shared.run("vm", "run", "--rm", "--", "sh", "-c", f"kill -{number} $$")
+    done = shared.run("vm", "run", "--rm", "--ssh", "--", "sh", "-c", f"kill -{number} $$")
     assert done.returncode == 128 + number
 
 
 def test_a_failure_of_ssh_itself_is_told_apart_from_a_command_that_ends_with_255(shared: Installation) -> None:
-    done = shared.run("vm", "run", "--rm", "--", "true", FAKE_SSH_COMPLAINT="Host key verification failed.")
+    done = shared.run("vm", "run", "--rm", "--ssh", "--", "true", FAKE_SSH_COMPLAINT="Host key verification failed.")
     assert done.returncode == 1
     assert "Host key verification failed." in done.stderr
 
 
 def test_words_reach_the_command_as_they_were_typed(shared: Installation) -> None:
-    done = shared.run("vm", "run", "--rm", "-q", "--", "printf", "%s|", "a b", "$HOME", "it's", "")
+    done = shared.run("vm", "run", "--rm", "-q", "--ssh", "--", "printf", "%s|", "a b", "$HOME", "it's", "")
     assert done.stdout == "a b|$HOME|it's||"
 
 
 def test_standard_input_reaches_the_command(shared: Installation) -> None:
-    argv = shared.argv("vm", "run", "--rm", "-q", "--", "cat")
+    argv = shared.argv("vm", "run", "--rm", "-q", "--ssh", "--", "cat")
     done = subprocess.run(argv, env=shared.env, input=b"\x00data", capture_output=True, check=True, timeout=60)
     assert done.stdout == b"\x00data"
 
 
 def test_ssh_is_told_everything_and_reads_no_configuration(banger: Installation) -> None:
-    banger.run("vm", "run", "--rm", "--name", "box", "--", "true")
+    banger.run("vm", "run", "--rm", "--name", "box", "--ssh", "--", "true")
     argv = banger.ssh_argv()
     assert argv[argv.index("-F") + 1] == "none"
     options = {value for name, value in pairwise(argv) if name == "-o"}
@@ -70,25 +70,25 @@ def test_a_command_with_a_workspace_runs_in_the_checkout() -> None:
 
 
 def test_rm_deletes_the_vm_whatever_the_exit_status(banger: Installation) -> None:
-    banger.run("vm", "run", "--rm", "--name", "good", "--", "true")
-    banger.run("vm", "run", "--rm", "--name", "bad", "--", "false")
+    banger.run("vm", "run", "--rm", "--name", "good", "--ssh", "--", "true")
+    banger.run("vm", "run", "--rm", "--name", "bad", "--ssh", "--", "false")
     assert banger.names() == []
     assert len(banger.calls("delete_vm")) == 2
 
 
 def test_rm_says_nothing_about_a_vm_that_is_still_running(shared: Installation) -> None:
-    assert "still running" not in shared.run("vm", "run", "--rm", "--", "true").stderr
+    assert "still running" not in shared.run("vm", "run", "--rm", "--ssh", "--", "true").stderr
 
 
 def test_a_create_that_fails_leaves_nothing_to_delete(banger: Installation) -> None:
-    done = banger.run("vm", "run", "--rm", "--name", "fail-1", "--", "true")
+    done = banger.run("vm", "run", "--rm", "--name", "fail-1", "--ssh", "--", "true")
     assert done.returncode == 1
     assert "vm.boot: no such kernel" in done.stderr
     assert "delete_vm" not in banger.calls()
 
 
 def test_a_guest_whose_ssh_never_answers_is_kept_for_its_logs(banger: Installation) -> None:
-    done = banger.run("vm", "run", "--rm", "--name", "deaf-1", "--", "true", FAKE_SSH_WAIT_S="0.3")
+    done = banger.run("vm", "run", "--rm", "--name", "deaf-1", "--ssh", "--", "true", FAKE_SSH_WAIT_S="0.3")
     assert done.returncode == 1
     assert "VM 'deaf-1': no answer from its SSH" in done.stderr
     assert "banger vm logs deaf-1" in done.stderr
@@ -97,13 +97,13 @@ def test_a_guest_whose_ssh_never_answers_is_kept_for_its_logs(banger: Installati
 
 
 def test_without_rm_the_vm_stays_and_the_user_is_reminded(banger: Installation) -> None:
-    done = banger.run("vm", "run", "--name", "stays", "--", "true")
+    done = banger.run("vm", "run", "--name", "stays", "--ssh", "--", "true")
     assert "VM 'stays' is still running" in done.stderr
     assert banger.names() == ["stays"]
 
 
 def test_ctrl_c_during_the_session_ends_with_130_and_deletes(banger: Installation) -> None:
-    process = banger.begin("vm", "run", "--rm", "--name", "busy", "--", "sleep", "30")
+    process = banger.begin("vm", "run", "--rm", "--name", "busy", "--ssh", "--", "sleep", "30")
     wait_until(banger.ssh_argv_file.exists)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=20)
@@ -112,7 +112,7 @@ def test_ctrl_c_during_the_session_ends_with_130_and_deletes(banger: Installatio
 
 
 def test_sigterm_reaches_ssh_and_the_vm_goes(banger: Installation) -> None:
-    process = banger.begin("vm", "run", "--rm", "--", "sleep", "30")
+    process = banger.begin("vm", "run", "--rm", "--ssh", "--", "sleep", "30")
     wait_until(banger.ssh_argv_file.exists)
     process.terminate()
     assert process.wait(20) == 143
@@ -122,7 +122,7 @@ def test_sigterm_reaches_ssh_and_the_vm_goes(banger: Installation) -> None:
 
 
 def test_a_command_line_that_is_killed_takes_its_throw_away_vm_with_it(banger: Installation) -> None:
-    process = banger.begin("vm", "run", "--rm", "--", "sleep", "30")
+    process = banger.begin("vm", "run", "--rm", "--ssh", "--", "sleep", "30")
     wait_until(banger.ssh_argv_file.exists)
     assert banger.names()
     os.killpg(process.pid, signal.SIGKILL)

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.fakes.installation import ROOT, Installation
+from tests.fakes.agent import build_checked_agent
+from tests.fakes.installation import ROOT, Installation, installed
 
 HEAVY = {
     "anyio",
@@ -40,3 +42,11 @@ def test_everyday_commands_import_nothing_heavy(shared: Installation, words: lis
 def test_version_imports_nothing_at_all(shared: Installation) -> None:
     ours = {name for name in _imported(shared, "--version") if name.startswith(("banger.", "click", "json", "socket"))}
     assert ours <= {"banger.cli", "banger.cli.main"}
+
+
+def test_a_command_in_a_vm_imports_nothing_heavy(tmp_path: Path) -> None:
+    with installed(tmp_path) as banger:
+        banger.env["FAKE_AGENT"] = str(build_checked_agent(tmp_path / "agent"))
+        banger.ok("vm", "create", "--name", "box")
+        imported = _imported(banger, "vm", "exec", "box", "--", "true")
+    assert {name.partition(".")[0] for name in imported} & HEAVY == set()

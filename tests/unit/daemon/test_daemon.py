@@ -115,7 +115,7 @@ def test_sigterm_cancels_what_is_under_way_and_keeps_the_vms(banger: Installatio
 
 
 def test_a_daemon_that_stops_does_not_delete_the_vms_of_open_sessions(banger: Installation) -> None:
-    process = banger.begin("vm", "run", "--rm", "--name", "held", "--", "sleep", "1")
+    process = banger.begin("vm", "run", "--rm", "--name", "held", "--ssh", "--", "sleep", "1")
     wait_until(banger.ssh_argv_file.exists)
     banger.stop()
     assert banger.names() == ["held"]

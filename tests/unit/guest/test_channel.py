@@ -22,7 +22,7 @@ def answer(frame: Frame, body: bytes, kind: int | None = None) -> bytes:
     return encode_frame(Frame(frame.type | REPLY_BIT if kind is None else kind, frame.request, body))
 
 
-def welcome(frame: Frame, protocol: int = 1) -> bytes:
+def welcome(frame: Frame, protocol: int = 2) -> bytes:
     nonce = frame.body[4:].hex()
     return b"\0" + answer(frame, f'{{"nonce":"{nonce}","protocol":{protocol},"version":"9"}}'.encode())
 

@@ -18,6 +18,12 @@ static const struct {
     [TAG_ADDRESS] = {9, 18},
     [TAG_GATEWAY] = {7, 15},
     [TAG_NAME_SERVER] = {7, 15},
+    [TAG_ARGV] = {1, 65000},
+    [TAG_ENV] = {1, 65000},
+    [TAG_CWD] = {2, 4096},
+    [TAG_TERMINAL] = {4, 4},
+    [TAG_WINDOW] = {4, 4},
+    [TAG_SIGNAL] = {4, 4},
 };
 
 int fields_parse(struct fields *fields, const uint8_t *body, size_t size, uint32_t required, uint32_t allowed)

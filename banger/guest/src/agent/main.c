@@ -6,7 +6,9 @@
 #include "system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -79,9 +81,14 @@ static int converse(int port)
         if (input.used < input.size)
             continue;
         got = read_port(port);
-        if (got <= 0)
-            return got;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
     }
+    /* Once for each poll(2), or a program that writes without end would have us forget the others. */
+    exec_pump(&session);
+    return write_port(port);
 }
 
 static void take_boot_state(void)
@@ -97,25 +104,53 @@ static void take_boot_state(void)
     }
 }
 
-static void serve(int port, int watch)
+/* SIGIO tells of hosts that come and go, SIGCHLD of programs that ended. Returns a signalfd(2), or -1 with errno. */
+static int take_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGIO);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void handle_signals(int signals)
+{
+    struct signalfd_siginfo info;
+
+    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+        continue;
+    exec_reap(&session);
+}
+
+static void serve(int port, int signals)
 {
     int connected = 1;
 
     for (;;) {
-        short wanted = session.output_used > 0 ? POLLOUT : POLLIN;
-        struct pollfd wait[] = {{connected ? port : -1, wanted, 0}, {session.control, POLLIN, 0}, {watch, POLLIN, 0}};
-        struct signalfd_siginfo info;
+        struct pollfd wait[3 + EXEC_POLL_MOST] = {
+            {connected ? port : -1, session.output_used > 0 ? POLLOUT : POLLIN, 0},
+            {session.control, POLLIN, 0},
+            {signals, POLLIN, 0},
+        };
+        size_t programs = exec_poll(&session, wait + 3);
         int wait_ms = session_wait_ms(&session);
 
-        if (!connected)
+        if (!connected && (wait_ms < 0 || wait_ms > LOOK_EVERY_MS))
             wait_ms = LOOK_EVERY_MS;
-        if (poll(wait, sizeof wait / sizeof *wait, wait_ms) < 0 && errno != EINTR)
+        if (poll(wait, 3 + programs, wait_ms) < 0 && errno != EINTR)
             note("poll", errno);
-        while (watch >= 0 && read(watch, &info, sizeof info) == (ssize_t)sizeof info)
-            continue;
+        exec_polled(&session, wait + 3, programs);
+        if (wait[2].revents)
+            handle_signals(signals);
         if (wait[1].revents)
             take_boot_state();
         session_waiters(&session);
+        exec_timers(&session);
         connected = converse(port) == 0;
         if (!connected)
             forget_host();
@@ -124,7 +159,7 @@ static void serve(int port, int watch)
 
 int main(int count, char **words)
 {
-    int port, watch = -1;
+    int port, signals;
 
     session.control = CONTROL_FD;
     if (system_rehearsal(count, words, &port, &session.boot)) {
@@ -135,8 +170,18 @@ int main(int count, char **words)
             note("open " PORT_NAME, errno);
             return 1;
         }
-        watch = port_watch(port);
+        /* What we run is to have neither. */
+        if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0)
+            note("control socket", errno);
     }
+    signals = take_signals();
+    if (signals < 0) {
+        note("take signals", errno);
+        return 1;
+    }
+    if (session.control >= 0 && port_watch(port) < 0)
+        note("watch " PORT_NAME, errno);
     session_reset(&session);
-    serve(port, watch);
+    session_announce(&session);
+    serve(port, signals);
 }

@@ -4,10 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define CLASS "/sys/class/virtio-ports"
@@ -42,12 +40,7 @@ int port_open(void)
 
 int port_watch(int port)
 {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGIO);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || fcntl(port, F_SETOWN, getpid()) < 0 ||
-        fcntl(port, F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC) < 0)
+    if (fcntl(port, F_SETOWN, getpid()) < 0)
         return -1;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fcntl(port, F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC);
 }

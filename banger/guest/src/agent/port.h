@@ -14,7 +14,7 @@
 /* Open the port by its name. Returns a non-blocking descriptor, or -1 with errno (ENODEV: there is no such port). */
 int port_open(void);
 
-/* Block SIGIO and return a signalfd(2) that tells of hosts that come and go; -1 with errno. */
+/* Have SIGIO sent for hosts that come and go. Returns 0, or -1 with errno. */
 int port_watch(int port);
 
 #endif

@@ -172,27 +172,43 @@ static void shutdown_machine(struct session *session, const struct wire_header *
 static const struct {
     void (*handle)(struct session *, const struct wire_header *, const struct fields *);
     uint32_t required, optional;
+    int on_channel; /* about a program, so on a channel that is not 0 */
 } requests[WIRE_TYPE_COUNT] = {
-    [WIRE_HEALTHZ] = {healthz, 0, 0},
-    [WIRE_PORTS] = {ports, 0, 0},
-    [WIRE_TIME] = {get_time, 0, 0},
-    [WIRE_SET_TIME] = {set_time, NEEDS(TAG_TIME_NS), 0},
+    [WIRE_HEALTHZ] = {healthz, 0, 0, 0},
+    [WIRE_PORTS] = {ports, 0, 0, 0},
+    [WIRE_TIME] = {get_time, 0, 0, 0},
+    [WIRE_SET_TIME] = {set_time, NEEDS(TAG_TIME_NS), 0, 0},
     [WIRE_IDENTITY] = {identity,
                        NEEDS(TAG_HOSTNAME) | NEEDS(TAG_HOST_KEY) | NEEDS(TAG_HOST_PUBLIC_KEY) |
                            NEEDS(TAG_AUTHORIZED_KEY) | NEEDS(TAG_SEED),
                        NEEDS(TAG_MACHINE_ID) | NEEDS(TAG_MAC) | NEEDS(TAG_ADDRESS) | NEEDS(TAG_GATEWAY) |
-                           NEEDS(TAG_NAME_SERVER)},
-    [WIRE_WAIT_SSH] = {wait_ssh, NEEDS(TAG_DEADLINE_MS), 0},
-    [WIRE_SYNC] = {sync_disks, 0, 0},
-    [WIRE_SHUTDOWN] = {shutdown_machine, NEEDS(TAG_DEADLINE_MS), 0},
+                           NEEDS(TAG_NAME_SERVER),
+                       0},
+    [WIRE_WAIT_SSH] = {wait_ssh, NEEDS(TAG_DEADLINE_MS), 0, 0},
+    [WIRE_SYNC] = {sync_disks, 0, 0, 0},
+    [WIRE_SHUTDOWN] = {shutdown_machine, NEEDS(TAG_DEADLINE_MS), 0, 0},
+    [WIRE_EXEC_START] = {exec_start, NEEDS(TAG_ARGV) | NEEDS(TAG_WINDOW),
+                         NEEDS(TAG_ENV) | NEEDS(TAG_CWD) | NEEDS(TAG_TERMINAL), 1},
+    [WIRE_EXEC_SIGNAL] = {exec_signal, NEEDS(TAG_SIGNAL), 0, 1},
+    [WIRE_EXEC_RESIZE] = {exec_resize, NEEDS(TAG_TERMINAL), 0, 1},
+    [WIRE_EXEC_WINDOW] = {exec_window, NEEDS(TAG_WINDOW), 0, 1},
+    [WIRE_EXEC_KILL] = {exec_kill, 0, 0, 1},
 };
 
 void request_handle(struct session *session, const struct wire_header *header, const uint8_t *body)
 {
     struct fields fields;
 
+    if (header->type == WIRE_EXEC_STDIN && header->channel != 0) { /* its body is no fields */
+        exec_input(session, header, body);
+        return;
+    }
     if (header->type >= WIRE_TYPE_COUNT || !requests[header->type].handle) {
         session_refuse(session, header, "unknown", "this agent does not know that request");
+        return;
+    }
+    if ((header->channel != 0) != requests[header->type].on_channel) {
+        session_refuse(session, header, "channel", "that request belongs on another channel");
         return;
     }
     if (fields_parse(&fields, body, header->body_size, requests[header->type].required,

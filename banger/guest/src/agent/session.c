@@ -4,12 +4,16 @@
 
 #include <string.h>
 
+/* Header and stuffing of one large event, and some small ones whole. */
+#define SMALL_EVENTS 1024
+
 void session_reset(struct session *session)
 {
     frame_reset(&session->decoder);
     session->output_used = 0;
     session->welcomed = 0;
     memset(session->waiters, 0, sizeof session->waiters);
+    exec_forget(session);
 }
 
 struct json session_reply(struct session *session)
@@ -18,6 +22,11 @@ struct json session_reply(struct session *session)
 
     json_start(&json, (char *)session->reply + WIRE_HEADER, sizeof session->reply - WIRE_HEADER);
     return json;
+}
+
+uint8_t *session_body(struct session *session)
+{
+    return session->reply + WIRE_HEADER;
 }
 
 static void send_frame(struct session *session, const struct wire_header *request, uint8_t type, size_t body_size)
@@ -34,6 +43,24 @@ static void send_frame(struct session *session, const struct wire_header *reques
     if (sizeof session->output - session->output_used < body_size + body_size / 254 + WIRE_HEADER + 3)
         return;
     session->output_used += frame_encode(frame, WIRE_HEADER + body_size, session->output + session->output_used);
+}
+
+void session_event(struct session *session, uint16_t channel, uint8_t type, size_t body_size)
+{
+    const struct wire_header unasked = {WIRE_VERSION, 0, channel, 0, 0};
+
+    send_frame(session, &unasked, type, body_size);
+}
+
+int session_room(const struct session *session)
+{
+    return sizeof session->output - session->output_used >= EXEC_CHUNK + EXEC_CHUNK / 254 + SMALL_EVENTS;
+}
+
+void session_announce(struct session *session)
+{
+    session->output[session->output_used++] = 0;
+    session_event(session, 0, WIRE_STARTED, 0);
 }
 
 void session_send(struct session *session, const struct wire_header *request, const struct json *json)
@@ -99,9 +126,7 @@ static void frame(struct session *session)
     else if (!session->welcomed)
         session_refuse(session, &header, "no_hello", "a conversation begins with HELLO");
     else if (header.version != WIRE_VERSION)
-        session_refuse(session, &header, "version", "this agent speaks version 1 of the protocol");
-    else if (header.channel != 0)
-        session_refuse(session, &header, "channel", "this agent knows channel 0 only");
+        session_refuse(session, &header, "version", "this agent speaks version 2 of the protocol");
     else
         request_handle(session, &header, body);
 }
@@ -131,7 +156,7 @@ void session_waiters(struct session *session)
 
 int session_wait_ms(const struct session *session)
 {
-    uint64_t now = system_monotonic_ns(), first = UINT64_MAX;
+    uint64_t now = system_monotonic_ns(), first = exec_next_ns(session);
 
     for (size_t i = 0; i < WAITERS_MOST; i++)
         if (session->waiters[i].used && session->waiters[i].end_ns < first)

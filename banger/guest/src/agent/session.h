@@ -3,6 +3,7 @@
 #define BANGER_SESSION_H
 
 #include "control.h"
+#include "exec.h"
 #include "frame.h"
 #include "json.h"
 
@@ -29,9 +30,13 @@ struct session {
     uint8_t reply[WIRE_LARGEST];
     uint8_t output[OUTPUT_LARGEST];
     size_t output_used;
+    struct exec execs[EXEC_MOST];
 };
 
-/* Forget the host that was there: half frames in both directions, and what it waited for. */
+/* Tell a host that may be there that this agent knows nothing of it: only at our start. */
+void session_announce(struct session *session);
+
+/* Forget the host that was there: half frames in both directions, what it waited for, and what it ran. */
 void session_reset(struct session *session);
 
 /* Take bytes of the host, up to `size`, while there is nothing left to send. Returns how many were taken. */
@@ -40,12 +45,17 @@ size_t session_feed(struct session *session, const uint8_t *bytes, size_t size);
 /* Answer those who wait for SSH, if it is decided or their time is over. */
 void session_waiters(struct session *session);
 
-/* Milliseconds until session_waiters() has something to do; -1: until told. */
+/* Milliseconds until session_waiters() or exec_timers() has something to do; -1: until told. */
 int session_wait_ms(const struct session *session);
 
 /* For the handlers of requests: begin an answer's JSON; send it; send an error instead. */
 struct json session_reply(struct session *session);
 void session_send(struct session *session, const struct wire_header *request, const struct json *json);
 void session_refuse(struct session *session, const struct wire_header *request, const char *code, const char *message);
+
+/* For events: where a body goes; send it; whether the largest that we make has room, and a small one besides. */
+uint8_t *session_body(struct session *session);
+void session_event(struct session *session, uint16_t channel, uint8_t type, size_t body_size);
+int session_room(const struct session *session);
 
 #endif

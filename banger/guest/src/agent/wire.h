@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_HEADER 12
 /* A whole frame, header included, before it is stuffed. */
 #define WIRE_LARGEST 65536
@@ -25,7 +25,22 @@ enum wire_type {
     WIRE_WAIT_SSH,
     WIRE_SYNC,
     WIRE_SHUTDOWN,
+    WIRE_EXEC_START,
+    WIRE_EXEC_STDIN,
+    WIRE_EXEC_SIGNAL,
+    WIRE_EXEC_RESIZE,
+    WIRE_EXEC_WINDOW,
+    WIRE_EXEC_KILL,
     WIRE_TYPE_COUNT
+};
+
+/* What the agent says unasked. */
+enum wire_event {
+    WIRE_EXEC_STDOUT = 64,
+    WIRE_EXEC_STDERR,
+    WIRE_EXEC_EXIT,
+    WIRE_EXEC_CREDIT,
+    WIRE_STARTED
 };
 
 enum wire_tag {
@@ -42,6 +57,12 @@ enum wire_tag {
     TAG_ADDRESS,
     TAG_GATEWAY,
     TAG_NAME_SERVER,
+    TAG_ARGV,
+    TAG_ENV,
+    TAG_CWD,
+    TAG_TERMINAL,
+    TAG_WINDOW,
+    TAG_SIGNAL,
     TAG_COUNT
 };
 

@@ -18,6 +18,7 @@ int system_rehearsal(int count, char **words, int *port, struct boot_state *boot
         perror("port");
         exit(2);
     }
+    fcntl(*port, F_SETFD, FD_CLOEXEC);
     files_root = words[2];
     boot->ssh = (uint32_t)atoi(words[3]);
     for (int stage = STAGE_INIT; stage <= STAGE_NETWORK; stage++)
