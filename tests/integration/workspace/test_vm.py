@@ -1,0 +1,71 @@
+"""A checkout in a real VM: what is in /root/repo, whose exit status it is, and what stayed at home."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real import Banger
+
+pytestmark = [pytest.mark.vm, pytest.mark.network]
+
+SHOW = (
+    "git status --porcelain --branch; git log --format=%s; git config user.email; ls -A; stat -c '%U %a %n' *; cat kept"
+)
+
+
+def git(repository: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", repository, *words], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(banger: Banger) -> Iterator[Path]:
+    """A repository with every kind of change, a secret, and something that is ignored."""
+    repository = banger.state.parent.parent / f"{banger.home.name}-checkout"
+    (repository / "sub").mkdir(parents=True)
+    git(repository, "init", "-q", "-b", "main")
+    git(repository, "config", "user.name", "Some One")
+    git(repository, "config", "user.email", "one@example.org")
+    for name, text in ((".gitignore", ".env\n*.o\n"), ("kept", "first\n"), ("gone", "x\n"), ("run.sh", "#!/bin/sh\n")):
+        (repository / name).write_text(text)
+    (repository / "run.sh").chmod(0o755)
+    (repository / "link").symlink_to("kept")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "first")
+    (repository / "kept").write_text("changed\n")
+    (repository / "gone").unlink()
+    (repository / "sub" / "added").write_text("added\n")
+    git(repository, "add", "sub/added")
+    for name in (".env", "built.o", "note"):
+        (repository / name).write_text("secret\n")
+    return repository
+
+
+def test_the_checkout_arrives_with_its_changes_and_nothing_else(banger: Banger, checkout: Path) -> None:
+    done = banger.run("vm", "run", "--rm", str(checkout / "sub"), "--", "sh", "-c", f"{SHOW}; exit 42")
+    assert done.returncode == 42, done.stderr
+    assert done.stdout.splitlines() == [
+        "## main",
+        " D gone",
+        " M kept",
+        "A  sub/added",
+        "first",
+        "one@example.org",
+        *(".git", ".gitignore", "kept", "link", "run.sh", "sub"),
+        *("root 644 kept", "root 777 link", "root 755 run.sh", "root 755 sub"),
+        "changed",
+    ]
+    assert "1 untracked file stays behind" in done.stderr
+    assert banger.litter() == []
+
+
+def test_untracked_files_come_if_asked_for_and_ignored_ones_never(banger: Banger, checkout: Path) -> None:
+    listed = banger.ok("vm", "run", "--dry-run", "--include-untracked", str(checkout)).split()
+    words = ("--include-untracked", "--branch", "trial", str(checkout), "--", "sh", "-c")
+    inside = "git symbolic-ref --short HEAD; find . -path ./.git -prune -o ! -type d -printf '%P\\n' | LC_ALL=C sort"
+    branch, *files = banger.ok("vm", "run", "--rm", *words, inside).splitlines()
+    assert branch == "trial"
+    assert files == sorted(listed) == [".gitignore", "kept", "link", "note", "run.sh", "sub/added"]
+    assert git(checkout, "branch", "--list", "trial") == ""
