@@ -147,9 +147,8 @@ class Partial:
         dest = self._blobs.path(self.digest)
         try:
             os.fchmod(self._fd, 0o444)
-            os.fsync(self._fd)
+            # No fsync: after a power cut `find` sees what is missing. Who keeps the blob for good, syncs it (the CAS).
             self._path.rename(dest)
-            _sync_directory(dest.parent)
         except OSError as error:
             raise _disk_error(self._path, error) from None
         return dest
@@ -244,11 +243,3 @@ def _is_sound(fd: int, digest: Digest, size: int) -> bool:
 def _disk_error(path: Path, error: OSError) -> HostError:
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     return HostError(f"{path}: {error.strerror}", hint="banger cache prune" if full else None)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

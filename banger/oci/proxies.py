@@ -44,7 +44,7 @@ def _value(environ: Mapping[str, str], name: str) -> str:
 
 
 def _covers(entry: str, origin: Origin) -> bool:
-    """Whether an entry of `no_proxy` means an origin: `*`, a network, a domain with all below it; with a port or not."""
+    """Whether an entry of `no_proxy` means an origin: `*`, a network, a domain and all below it; maybe a port."""
     if entry == "*":
         return True
     name, colon, port = entry.rpartition(":")
