@@ -84,7 +84,7 @@ class Fetch:
         self.count(partial.offset)
         with open_blob(headers) as answer:
             self._check(answer, partial)
-            self.watch.expect_flow()
+            self.watch.expect_flow(partial.size - partial.offset)
             try:
                 partial.pour(answer.read, self.count)
             except ContentError:

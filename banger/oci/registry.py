@@ -61,7 +61,7 @@ class Registry:
         self._settings = settings
         self._authorizer = authorizer
         self._watch = Watch(settings.patience, clock, stop)
-        self._transport = Transport(self._watch, settings.tls, settings.environ)
+        self._transport = Transport(self._watch, lambda: settings.tls, settings.environ)
         patience = settings.patience
         self._endpoints = endpoints_of(reference.registry, settings.mirrors, patience.tries, patience.mirror_tries)
 

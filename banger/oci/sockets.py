@@ -4,6 +4,7 @@ urllib3 does HTTP, TLS and proxies; here it gets sockets whose waits are cut int
 starts anew with every byte, and so says nothing about a server that sends one byte in time, for ever.
 """
 
+import errno
 import io
 import select
 import socket
@@ -89,6 +90,10 @@ class _Reader(io.RawIOBase):
         if self._owner is None:
             raise ValueError("read of a closed connection")
         return self._owner.recv_into(memoryview(buffer))
+
+    def readall(self) -> bytes:
+        # What http.client does for a chunk of size -1; nobody of ours reads to an end that a stranger chooses.
+        raise OSError(errno.EPROTO, "a chunk of a negative size")
 
     def close(self) -> None:
         if self._owner is not None:

@@ -1,11 +1,11 @@
 """HTTP requests of one thread: redirects by our rule, credentials to one origin only, every wait watched."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, make_headers
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationValueError, SSLError
 
 from banger.model.errors import TransientError
 from banger.oci.errors import RegistryError, shown
@@ -40,7 +40,8 @@ class Answer:
         """Up to `size` bytes; empty at the end. Raises TransientError for a cut, DeadlineError, StoppedError."""
         try:
             return self._response.read(size)
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:
+            # ValueError: http.client and a chunk of a negative size.
             raise _fault(self.origin, error) from None
 
     def read_all(self, limit_bytes: int, what: str) -> bytes:
@@ -87,11 +88,11 @@ class Answer:
 class Transport:
     """The connections of one thread."""
 
-    def __init__(self, watch: Watch, tls: ssl.SSLContext, environ: Mapping[str, str]) -> None:
+    def __init__(self, watch: Watch, tls: Callable[[], ssl.SSLContext], environ: Mapping[str, str]) -> None:
         self.watch = watch
         self._tls = tls
         self._environ = environ
-        self._managers: dict[Proxy | None, PoolManager] = {}
+        self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
 
     def request(
         self,
@@ -131,7 +132,7 @@ class Transport:
         self.watch.stop.check()
         self.watch.expect_within(self.watch.patience.head_s)
         try:
-            response = self._manager(proxy_for(origin, self._environ)).urlopen(
+            response = self._manager(origin.scheme, proxy_for(origin, self._environ)).urlopen(
                 method,
                 url,
                 headers=headers,
@@ -149,18 +150,20 @@ class Transport:
             raise RegistryError(f"{origin} sends content in the encoding {shown(encoding)}, which nobody asked for")
         return Answer(response, origin, self.watch)
 
-    def _manager(self, proxy: Proxy | None) -> PoolManager:
-        manager = self._managers.get(proxy)
+    def _manager(self, scheme: str, proxy: Proxy | None) -> PoolManager:
+        manager = self._managers.get((scheme, proxy))
         if manager is None:
+            # Reading the machine's authorities takes longer than many a pull from this machine.
+            tls = self._tls() if scheme == "https" or proxy else None
             if proxy is None:
-                manager = PoolManager(maxsize=1, ssl_context=self._tls)
+                manager = PoolManager(maxsize=1, ssl_context=tls)
             else:
                 login = f"{proxy.user}:{proxy.password}" if proxy.user else None
                 proxy_headers = make_headers(proxy_basic_auth=login)
-                manager = ProxyManager(proxy.url, maxsize=1, ssl_context=self._tls, proxy_headers=proxy_headers)
+                manager = ProxyManager(proxy.url, maxsize=1, ssl_context=tls, proxy_headers=proxy_headers)
             plain, secure = connection_pools(self.watch)
             manager.pool_classes_by_scheme = {"http": plain, "https": secure}
-            self._managers[proxy] = manager
+            self._managers[scheme, proxy] = manager
         return manager
 
 
@@ -183,5 +186,7 @@ def _fault(origin: Origin, error: Exception) -> RegistryError | TransientError:
         )
     if isinstance(error, SSLError) or isinstance(cause, ssl.SSLError):
         return TransientError(f"{origin}: TLS failed: {shown(getattr(cause, 'reason', None) or type(cause).__name__)}")
+    if isinstance(error, (InvalidHeader, LocationValueError)):
+        return RegistryError(f"{origin}: its answer is not HTTP: {shown(type(error).__name__)}")
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
     return TransientError(f"{origin}: the connection failed: {shown(reason)}")

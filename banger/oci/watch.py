@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from banger.model.clock import Clock
-from banger.model.errors import DeadlineError
+from banger.model.errors import DeadlineError, TransientError
 from banger.oci.errors import StoppedError
 from banger.oci.limits import Patience
 
 _MARKS = 10
+_SLACK_BYTES = 1024 * 1024  # heads of chunks, and trailers, which have no end of their own
 
 
 class Stop:
@@ -61,6 +62,7 @@ class Watch:
         self.stop = stop
         self._deadline: float | None = None
         self._limit_s = 0.0
+        self._most = 0
         self._waited_s = 0.0
         self._arrived = 0
         self._marks: deque[tuple[float, int]] = deque([(0.0, 0)])
@@ -70,10 +72,11 @@ class Watch:
         self._deadline, self._limit_s = self.clock.monotonic() + seconds, seconds
         self._restart()
 
-    def expect_flow(self) -> None:
-        """From now on there is no end to the time, but bytes must keep coming."""
+    def expect_flow(self, size: int) -> None:
+        """From now on there is no end to the time, but bytes must keep coming, until there are about `size`."""
         self._deadline = None
         self._restart()
+        self._most = size + size // 2 + _SLACK_BYTES
 
     def arrived(self, count: int, waited_s: float) -> None:
         """Note bytes and how long they were waited for; raise DeadlineError or StoppedError to end the transfer.
@@ -87,6 +90,8 @@ class Watch:
             if self.clock.monotonic() >= self._deadline:
                 raise DeadlineError(f"not finished after {self._limit_s:g} s")
             return
+        if self._arrived > self._most:
+            raise TransientError(f"{self._arrived} bytes, and no end")
         patience = self.patience
         since, bytes_then = self._marks[0]
         if self._waited_s - since >= patience.stall_s:
