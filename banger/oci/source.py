@@ -118,7 +118,7 @@ def open_source(
         file = Path(path).absolute()
         if kind == "oci":
             return ImageSource(text, _file_name(wanted, file), lambda stop: Layout(file, wanted or None, stop))
-        return ImageSource(text, _file_name(wanted, file), lambda stop: Archive(file, wanted or None, stop))
+        return ImageSource(text, _archive_name(wanted, file), lambda stop: Archive(file, wanted or None, stop))
     reference = parse_reference(text)
     found = credentials or FileCredentials(settings.environ, helper_asker(settings.environ, settings.patience.helper_s))
     return _of_registry(text, reference, settings, clock, Authorizer(found))
@@ -134,10 +134,14 @@ def _of_registry(
 
 
 def _file_name(wanted: str, file: Path) -> str:
-    """The name of an image in a file: that of the reference in it, else that of the file without its endings."""
-    if wanted and not wanted.startswith("@"):
-        return image_name_of(f"{file.name.partition('.')[0]}-{wanted}" if ":" not in wanted else wanted)
+    """The name of an image in a file: that of the file without its endings, and what was wanted of it."""
+    if wanted:
+        return image_name_of(f"{file.name.partition('.')[0]}-{wanted}")
     return image_name_of(file.name.partition(".")[0] or "image")
+
+
+def _archive_name(wanted: str, file: Path) -> str:
+    return parse_reference(wanted).image_name if wanted and not wanted.startswith("@") else _file_name("", file)
 
 
 async def in_thread(work: Callable[[Stop], _Result]) -> _Result:

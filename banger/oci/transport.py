@@ -39,7 +39,7 @@ class Answer:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; empty at the end. Raises TransientError for a cut, DeadlineError, StoppedError."""
         try:
-            return self._response.read(size)
+            return self._response.read1(size)
         except (HTTPError, OSError, ValueError) as error:
             # ValueError: http.client and a chunk of a negative size.
             raise _fault(self.origin, error) from None

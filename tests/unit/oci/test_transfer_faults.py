@@ -162,7 +162,7 @@ FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Rep
     "unknown encoding": (RegistryError, (Reply(200, DATA, (("Content-Encoding", "\x1b[31m"),)),)),
     "chunk size no number": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),)),
     "chunk size negative": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n"),)),
-    "chunk size -1, and no end": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + "x" * 300_000),)),
+    "chunk size -1, and no end": (HostError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + "x" * 300_000),)),
     "trailers without end": (TransientError, (Reply(raw=chunked(DATA, end=b"0\r\n" + b"X: yyyyyyyyyyyyyy\r\n" * 200_000).raw, ending="close"),)),
     "chunk size absurd": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "f" * 40 + "\r\nx"),)),
     "chunk line endless": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "0" * 70_000),)),
