@@ -43,17 +43,26 @@ def endpoints_of(registry: str, mirrors: Mapping[str, Sequence[str]], tries: int
 
 
 def first_of(endpoints: Sequence[Endpoint], work: Callable[[Endpoint], _Result]) -> _Result:
-    """Do the work with the first endpoint that can. Raises the error of the last: the registry itself."""
+    """Do the work with the first endpoint that can. Raises the error of the last, the registry itself, and adds why
+    its mirrors could not.
+    """
+    faults: list[str] = []
     for endpoint in endpoints[:-1]:
         try:
             return work(endpoint)
-        except SpecError as error:
-            if not isinstance(error, NotFoundError):
+        except BangerError as error:
+            # A mirror that is down, stale or broken is what the registry behind it is for. A wrong file of credentials
+            # is not the mirror's fault.
+            if isinstance(error, SpecError) and not isinstance(error, NotFoundError):
                 raise
-        except BangerError:
-            # A mirror that is down, stale or broken is what the registry behind it is for.
-            continue
-    return work(endpoints[-1])
+            faults.append(f"mirror {endpoint.base}: {error.message}")
+    try:
+        return work(endpoints[-1])
+    except BangerError as error:
+        if faults:
+            error.message = "; before that, ".join([error.message, *faults])
+            error.args = (error.message,)
+        raise
 
 
 def open_path(

@@ -17,7 +17,7 @@ from banger.oci.download import Fetch
 from banger.oci.endpoint import Endpoint, endpoints_of, first_of, open_path
 from banger.oci.errors import ContentError, RegistryError
 from banger.oci.limits import PATIENCE, Patience
-from banger.oci.manifest import verify
+from banger.oci.manifest import parse_manifest, verify
 from banger.oci.reference import Reference
 from banger.oci.retry import Retry
 from banger.oci.transport import Answer, Transport
@@ -111,6 +111,8 @@ class Registry:
                 verify(raw, Digest(wanted), what)
             elif _SHA256.match(said) and said != digest:
                 raise ContentError(f"{what}: what was sent has the digest {digest}, the registry says {said}")
+            # Read here already: behind a mirror that sends a page to log in with there is the registry.
+            parse_manifest(raw, content_type, what)
             return raw, content_type, digest
 
         return first_of(self._endpoints, ask)

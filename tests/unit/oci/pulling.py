@@ -14,7 +14,7 @@ from tests.fakes.badserver import BadServer, serving
 from tests.fakes.images import Image, digest
 
 PATIENCE = Patience(
-    connect_s=1.0, head_s=0.4, document_s=0.4, stall_s=0.3, stall_bytes=1024, tick_s=0.02, tries=6, backoff_s=1.0
+    connect_s=1.0, head_s=0.25, document_s=0.25, stall_s=0.2, stall_bytes=1024, tick_s=0.02, tries=6, backoff_s=1.0
 )
 REPOSITORY = "team/app"
 
@@ -40,7 +40,7 @@ class FixedCredentials:
 
     def find(self, registry: str, repository: str, stop: Stop) -> Credential | None:
         assert repository
-        assert stop
+        stop.check()
         self.asked.append(registry)
         return self.known.get(registry)
 

@@ -34,7 +34,7 @@ class Asked:
     log: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, name: str, server: str, stop: Stop) -> Credential | None:
-        assert stop
+        stop.check()
         self.log.append((name, server))
         return self.known.get((name, server))
 
@@ -138,7 +138,7 @@ def test_helpers_know_the_default_registry_by_its_old_name(find: Callable[..., C
 
 @pytest.mark.parametrize(
     "raw",
-    [b"{", b"[]", b'{"auths":[]}', b'{"auths":{"h":5}}', b'{"auths":{"h":{"auth":"%%%"}}}', b'{"auths":{"h":{"auth":"gICA"}}}',
+    [b"{", b"[]", b'{"auths":[]}', b'{"auths":{"h":5}}', b'{"auths":{"h":{"auth":"%%%"}}}', b'{"auths":{"h":{"auth":"gICA"}}}',  # noqa: E501
      b'{"auths":{},"auths":{}}', b"\xff\xfe", b'{"credHelpers":{"h":5}}', b'{"x":' + b" " * 1024 * 1024 + b"1}"],
     ids=lambda raw: repr(raw[:30]),
 )  # fmt: skip
@@ -179,6 +179,10 @@ def test_names_of_entries() -> None:
 
 
 # Helpers: real programs
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
 
 
 def helper(directory: Path, script: str, name: str = "test") -> dict[str, str]:
@@ -238,7 +242,7 @@ async def test_a_helper_of_a_strange_name_is_not_run(tmp_path: Path, name: str) 
     environ = helper(tmp_path, 'touch "$MARK"')
     with pytest.raises(BangerError):
         await ask_helper(name, "h.example", environ, 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["docker-credential-test"]
+    assert names_in(tmp_path) == ["docker-credential-test"]
 
 
 @pytest.mark.anyio

@@ -181,7 +181,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "no images": lambda: archive_of([], FILES),
     "two images": lambda: archive_of([ENTRY, ENTRY], FILES),
     "no config": lambda: archive_of([{**ENTRY, "Config": "x.json"}], FILES),
-    "a config of another name": lambda: archive_of([{**ENTRY, "Config": "f" * 64 + ".json"}], {**FILES, "f" * 64 + ".json": IMAGE.config_raw}),
+    "a config of another name": lambda: archive_of([{**ENTRY, "Config": "f" * 64 + ".json"}], {**FILES, "f" * 64 + ".json": IMAGE.config_raw}),  # noqa: E501
     "no layer": lambda: archive_of([{**ENTRY, "Layers": ["a/layer.tar", "c"]}], FILES),
     "one layer": lambda: archive_of([{**ENTRY, "Layers": ["a/layer.tar"]}], FILES),
     "another layer": lambda: archive_of([ENTRY], {**FILES, "a/layer.tar": TARS[1]}),

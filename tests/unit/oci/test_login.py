@@ -225,8 +225,8 @@ def test_a_realm_that_no_token_comes_from_is_refused(world: World, realm: str) -
 
 @pytest.mark.parametrize(
     "answer",
-    [{}, {"token": ""}, {"token": "a\nX-Evil: 1"}, {"token": "a b"}, {"token": "é"}, {"token": "x" * 70_000}, {"token": 5},
-     {"token": None}, {"token": ["x"]}, {"token": "x", "expires_in": -1}, {"token": "x", "expires_in": "soon"}, [], "x", None],
+    [{}, {"token": ""}, {"token": "a\nX-Evil: 1"}, {"token": "a b"}, {"token": "é"}, {"token": "x" * 70_000}, {"token": 5},  # noqa: E501
+     {"token": None}, {"token": ["x"]}, {"token": "x", "expires_in": -1}, {"token": "x", "expires_in": "soon"}, [], "x", None],  # noqa: E501
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
 def test_an_answer_that_is_no_token_is_refused(world: World, answer: Any) -> None:
@@ -295,9 +295,9 @@ def test_behind_a_mirror_that_cannot_there_is_the_registry(world: World, fault: 
         "not a manifest": Reply(200, b"<html>"),
         "cut": Reply(200, DATA, cut=len(DATA) // 2, ending="close"),
     }
-    for path in list(world.stranger.routes):
-        if fault in {"503", "401"} or (fault == "not a manifest" and "manifests" not in path):
-            world.stranger.on(path, replies[fault])
+    for name in list(world.stranger.routes):
+        if fault in {"503", "401"} or (fault == "not a manifest" and "manifests" in name):
+            world.stranger.on(name, replies[fault])
     if fault in {"wrong bytes", "cut"}:
         world.stranger.on(blob_path(DATA), replies[fault])
     if fault == "empty":

@@ -50,7 +50,7 @@ BAD = [
     "a/", "debian:", "debian@", "debian:tag@", "debian:a:b", "debian:-x", "debian:.x", f"debian:{'t' * 129}", HEX,
     "debian:ta g", "debian:tag\n", "debian\n", "deb\x00ian", "debian@sha256:abc", f"debian@sha256:{HEX.upper()}",
     f"debian@sha512:{HEX * 2}", f"debian@md5:{HEX}", f"debian@{DIGEST}x", f"debian@{DIGEST}@{DIGEST}", f"@{DIGEST}",
-    "debian@sha256:../../../../etc/passwd", "../debian", "./debian", "a/../b", "a/./b", "..", ".", "-a", "a-", "a_", "_a",
+    "debian@sha256:../../../../etc/passwd", "../debian", "./debian", "a/../b", "a/./b", "..", ".", "-a", "a-", "a_", "_a",  # noqa: E501
     "a..b", "a___b", "a._b", "a-_b", "localhost:5000/", "host:port/app",
     "host:0/app", "host:65536/app", "host:99999999999999999999/app", "host:-1/app", "-host.example/app",
     "host-.example/app", "host..example/app", ".host/app", "host./app", "[::1/app", "::1/app", "[gg::1]/app",

@@ -1,5 +1,6 @@
-"""Sources as the rest of banger uses them: several layers at once, progress, cancellation, several pulls of one blob."""
+"""Sources as the rest of banger uses them: layers at once, progress, cancellation, several pulls of one blob."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from banger.host.clock import SystemClock
 from banger.model.errors import BangerError, HostError, SpecError
-from banger.oci import BlobDir, ImageSource, Layer, RegistrySettings, blobs, open_source
+from banger.oci import BlobDir, ImageSource, Layer, RegistrySettings, open_source
 from banger.oci.credentials import Credentials, NoCredentials
 from banger.oci.errors import ContentError
 from tests.fakes.badserver import BadServer, Reply, Request, serving
@@ -34,8 +35,12 @@ def server() -> Iterator[BadServer]:
         yield server
 
 
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
 def source_of(server: BadServer, credentials: Credentials | None = None) -> ImageSource:
-    settings = RegistrySettings(patience=replace(PATIENCE, backoff_s=0.01))
+    settings = RegistrySettings(patience=replace(PATIENCE, backoff_s=0.01, stall_s=20.0, head_s=20.0))
     return open_source(f"{server.host}/{REPOSITORY}:1", settings, SystemClock(), credentials or NoCredentials())
 
 
@@ -91,7 +96,7 @@ async def test_cancellation_ends_soon_and_leaves_only_what_can_be_gone_on_with(
         await source.fetch(image.layers[:1], BlobDir(tmp_path))
     assert scope.cancelled_caught
     assert time.monotonic() - began < 1.5
-    assert [path.name for path in (tmp_path / "sha256").iterdir()] == []
+    assert names_in(tmp_path / "sha256") == []
     # Threads of the server, and idle ones of anyio, come and go; none of ours that writes is left.
     assert not [each for each in threading.enumerate() if each.name == "oci-write"], threads
     (path,) = await source.fetch(image.layers[:1], BlobDir(tmp_path))
@@ -160,7 +165,7 @@ async def test_a_full_disk_is_said_before_anything_is_fetched(server: BadServer,
 async def test_a_disk_that_fills_up_meanwhile_is_an_error_of_the_host(
     server: BadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = blobs.os.pwrite
+    real = os.pwrite
     written = 0
 
     def filling(fd: int, data: bytes, offset: int) -> int:
@@ -173,7 +178,7 @@ async def test_a_disk_that_fills_up_meanwhile_is_an_error_of_the_host(
     source = source_of(server)
     image = await source.resolve()
     with monkeypatch.context() as patch:
-        patch.setattr(blobs.os, "pwrite", filling)
+        patch.setattr(os, "pwrite", filling)
         with pytest.raises(HostError, match="No space left") as failure:
             await source.fetch(image.layers[:1], BlobDir(tmp_path))
     assert failure.value.hint == "banger cache prune"
@@ -209,4 +214,4 @@ async def test_nothing_of_a_pull_is_written_outside(server: BadServer, tmp_path:
     image = await source.resolve()
     with pytest.raises(BangerError), anyio.fail_after(5):
         await source.fetch(image.layers, BlobDir(tmp_path / "blobs"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "canary"]
+    assert names_in(tmp_path) == ["blobs", "canary"]

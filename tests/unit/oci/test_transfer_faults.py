@@ -57,8 +57,15 @@ def chunked(*parts: bytes, end: bytes = b"0\r\n\r\n") -> Reply:
     return Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + end, ending="close")
 
 
-def rest(body: bytes = DATA[HALF:], first: int = HALF, last: int = SIZE - 1, total: object = SIZE) -> Reply:
-    return ranged(body, f"bytes {first}-{last}/{total}")
+def rest(
+    body: bytes = DATA[HALF:], first: int = HALF, last: int = SIZE - 1, total: object = SIZE, cut: int | None = None
+) -> Reply:
+    span = (("Content-Range", f"bytes {first}-{last}/{total}"),)
+    return Reply(206, body, span, cut=cut, ending="keep" if cut is None else "close")
+
+
+def to(location: str, status: int = 307) -> Reply:
+    return Reply(status, headers=(("Location", location),))
 
 
 HEALS: dict[str, tuple[Callable[[Request], Reply] | Reply, ...]] = {
@@ -78,20 +85,20 @@ HEALS: dict[str, tuple[Callable[[Request], Reply] | Reply, ...]] = {
     "range out of the file": (cut(HALF), Reply(416), GOOD),
     "another entity tag": (cut(HALF), Reply(200, DATA, (("ETag", '"new"'),))),
     "rest without a total": (cut(HALF), rest(total="*")),
-    "rest cut in its middle": (cut(HALF), Reply(206, DATA[HALF:], (("Content-Range", f"bytes {HALF}-{SIZE - 1}/{SIZE}"),), cut=9, ending="close"), GOOD),
+    "rest cut in its middle": (cut(HALF), rest(cut=9), GOOD),
     "no length, whole": (Reply(200, DATA, length=None),),
     "no length, cut": (Reply(200, DATA, length=None, cut=HALF), GOOD),
     "chunked": (chunked(DATA[:7], DATA[7:]),),
     "chunked in small pieces": (chunked(*(DATA[at : at + 4096] for at in range(0, SIZE, 4096))),),
     "chunked, cut in a chunk": (Reply(raw=chunked(DATA).raw[:HALF], ending="close"), GOOD),  # type: ignore[index]
     "chunked, without its end": (chunked(DATA[:HALF], end=b""), GOOD),
-    "redirected with 301": (Reply(301, headers=(("Location", "/elsewhere"),)),),
-    "redirected with 302": (Reply(302, headers=(("Location", "/elsewhere"),)),),
-    "redirected with 303": (Reply(303, headers=(("Location", "/elsewhere"),)),),
-    "redirected with 307": (Reply(307, headers=(("Location", "/elsewhere"),)),),
+    "redirected with 301": (to("/elsewhere", 301),),
+    "redirected with 302": (to("/elsewhere", 302),),
+    "redirected with 303": (to("/elsewhere", 303),),
+    "redirected with 307": (to("/elsewhere"),),
     "redirected with 308 and a body": (Reply(308, b"moved", (("Location", "/elsewhere"),)),),
-    "redirected by a relative path": (Reply(307, headers=(("Location", "../../../../elsewhere"),)),),
-    "redirected with a query and a fragment": (Reply(307, headers=(("Location", "/elsewhere?sig=a%2Fb#x"),)),),
+    "redirected by a relative path": (to("../../../../elsewhere"),),
+    "redirected with a query and a fragment": (to("/elsewhere?sig=a%2Fb#x"),),
 }  # fmt: skip
 
 
@@ -119,6 +126,8 @@ def head(lines: str) -> Reply:
 
 
 WRONG = noise(SIZE, 7)
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = chunked(DATA, end=b"0\r\n" + b"X: yyyyyyyyyyyyyy\r\n" * 200_000)
 FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Reply, ...]]] = {
     "other bytes of the same size": (ContentError, (Reply(200, WRONG),)),
     "one bit": (ContentError, (Reply(200, DATA[:-1] + bytes([DATA[-1] ^ 1])),)),
@@ -139,7 +148,7 @@ FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Rep
     "always cut at once": (TransientError, (cut(0),)),
     "always reset": (TransientError, (cut(0, "reset"),)),
     "always closed before the head": (TransientError, (Reply(raw=b"", ending="close"),)),
-    "cut at the same place for ever": (TransientError, (cut(HALF), Reply(206, DATA[HALF:], (("Content-Range", f"bytes {HALF}-{SIZE - 1}/{SIZE}"),), cut=0, ending="close"))),
+    "cut at the same place for ever": (TransientError, (cut(HALF), rest(cut=0))),
     "not HTTP": (TransientError, (raw("SSH-2.0-OpenSSH\r\n"),)),
     "binary": (TransientError, (raw("\x16\x03\x01\x00\xff\xfe" * 20),)),
     "HTTP without a status": (TransientError, (raw("HTTP/1.1 \r\n\r\n"),)),
@@ -160,12 +169,12 @@ FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Rep
     "416 for ever": (BangerError, (cut(HALF), Reply(416))),
     "gzip nobody asked for": (RegistryError, (Reply(200, DATA, (("Content-Encoding", "gzip"),)),)),
     "unknown encoding": (RegistryError, (Reply(200, DATA, (("Content-Encoding", "\x1b[31m"),)),)),
-    "chunk size no number": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),)),
-    "chunk size negative": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n"),)),
-    "chunk size -1, and no end": (HostError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + "x" * 300_000),)),
-    "trailers without end": (TransientError, (Reply(raw=chunked(DATA, end=b"0\r\n" + b"X: yyyyyyyyyyyyyy\r\n" * 200_000).raw, ending="close"),)),
-    "chunk size absurd": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "f" * 40 + "\r\nx"),)),
-    "chunk line endless": (TransientError, (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "0" * 70_000),)),
+    "chunk size no number": (TransientError, (raw(CHUNKED + "zz\r\n"),)),
+    "chunk size negative": (TransientError, (raw(CHUNKED + "-5\r\nabcde\r\n"),)),
+    "chunk size -1, and no end": (HostError, (raw(CHUNKED + "-1\r\n" + "x" * 300_000),)),
+    "trailers without end": (TransientError, (ENDLESS,)),
+    "chunk size absurd": (TransientError, (raw(CHUNKED + "" + "f" * 40 + "\r\nx"),)),
+    "chunk line endless": (TransientError, (raw(CHUNKED + "" + "0" * 70_000),)),
     "rest from another place": (ContentError, (cut(HALF), rest(DATA[HALF + 1 :], HALF + 1))),
     "rest from the beginning": (ContentError, (cut(HALF), rest(DATA, 0))),
     "rest with another total": (ContentError, (cut(HALF), rest(total=SIZE + 1))),
@@ -174,24 +183,24 @@ FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Rep
     "rest in other units": (ContentError, (cut(HALF), ranged(DATA[HALF:], f"lines {HALF}-{SIZE - 1}/{SIZE}"))),
     "rest without a range": (ContentError, (cut(HALF), Reply(206, DATA[HALF:]))),
     "rest of absurd numbers": (ContentError, (cut(HALF), ranged(DATA[HALF:], f"bytes {'9' * 400}-1/1"))),
-    "rest in several parts": (ContentError, (cut(HALF), Reply(206, DATA[HALF:], (("Content-Type", "multipart/byteranges; boundary=x"),)))),
+    "rest in several parts": (ContentError, (cut(HALF), Reply(206, DATA[HALF:], (("Content-Type", "multipart/byteranges; boundary=x"),)))),  # noqa: E501
     "rest of something else": (ContentError, (cut(HALF), rest(WRONG[HALF:]))),
     "redirect without a place": (RegistryError, (Reply(307),)),
-    "redirect to an empty place": (RegistryError, (Reply(307, headers=(("Location", ""),)),)),
-    "redirect to itself": (RegistryError, (Reply(307, headers=(("Location", blob_path(DATA)),)),)),
-    "redirect to a file": (RegistryError, (Reply(307, headers=(("Location", "file:///etc/passwd"),)),)),
-    "redirect to ftp": (RegistryError, (Reply(307, headers=(("Location", "ftp://127.0.0.1/x"),)),)),
-    "redirect to data": (RegistryError, (Reply(307, headers=(("Location", "data:,x"),)),)),
-    "redirect to a unix socket": (RegistryError, (Reply(307, headers=(("Location", "http+unix://%2Fx/y"),)),)),
-    "redirect off this machine without TLS": (RegistryError, (Reply(307, headers=(("Location", "http://192.0.2.1/x"),)),)),
-    "redirect to a link-local address": (RegistryError, (Reply(307, headers=(("Location", "http://169.254.169.254/latest"),)),)),
-    "redirect with a password": (RegistryError, (Reply(307, headers=(("Location", "http://u:p@127.0.0.1/x"),)),)),
-    "redirect to port 99999": (RegistryError, (Reply(307, headers=(("Location", "http://127.0.0.1:99999/x"),)),)),
-    "redirect with a space": (RegistryError, (Reply(307, headers=(("Location", "/a b"),)),)),
-    "redirect to bad brackets": (RegistryError, (Reply(307, headers=(("Location", "http://[::1/x"),)),)),
-    "redirect of 10 kB": (RegistryError, (Reply(307, headers=(("Location", "/" + "a" * 10_000),)),)),
-    "redirect with a colour": (RegistryError, (Reply(307, headers=(("Location", "/\x1b[31m"),)),)),
-    "redirect to nobody": (TransientError, (Reply(307, headers=(("Location", "http://127.0.0.1:1/x"),)),)),
+    "redirect to an empty place": (RegistryError, (to(""),)),
+    "redirect to itself": (RegistryError, (to(blob_path(DATA)),)),
+    "redirect to a file": (RegistryError, (to("file:///etc/passwd"),)),
+    "redirect to ftp": (RegistryError, (to("ftp://127.0.0.1/x"),)),
+    "redirect to data": (RegistryError, (to("data:,x"),)),
+    "redirect to a unix socket": (RegistryError, (to("http+unix://%2Fx/y"),)),
+    "redirect off this machine without TLS": (RegistryError, (to("http://192.0.2.1/x"),)),
+    "redirect to a link-local address": (RegistryError, (to("http://169.254.169.254/latest"),)),
+    "redirect with a password": (RegistryError, (to("http://u:p@127.0.0.1/x"),)),
+    "redirect to port 99999": (RegistryError, (to("http://127.0.0.1:99999/x"),)),
+    "redirect with a space": (RegistryError, (to("/a b"),)),
+    "redirect to bad brackets": (RegistryError, (to("http://[::1/x"),)),
+    "redirect of 10 kB": (RegistryError, (to("/" + "a" * 10_000),)),
+    "redirect with a colour": (RegistryError, (to("/\x1b[31m"),)),
+    "redirect to nobody": (TransientError, (to("http://127.0.0.1:1/x"),)),
 }  # fmt: skip
 
 
