@@ -99,7 +99,7 @@ class Partial:
 
     def resume(self, check: Callable[[], None]) -> int:
         """Hash what an earlier fetch left, and return how much that is. `check` may raise to stop."""
-        if os.fstat(self._fd).st_size >= self.size:
+        if os.fstat(self._fd).st_size > self.size:
             self.restart()
             return 0
         while chunk := os.pread(self._fd, CHUNK_BYTES, self.offset):

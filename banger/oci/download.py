@@ -50,7 +50,8 @@ class Fetch:
             resumed = partial.resume(self.watch.stop.check)
             partial.need_space()
             try:
-                return self._complete(partial, open_blob, tries)
+                # Whole already: whoever wrote it ended just before it had its name.
+                return partial.commit() if resumed == partial.size else self._complete(partial, open_blob, tries)
             except ContentError:
                 if not resumed:
                     raise

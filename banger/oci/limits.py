@@ -8,7 +8,8 @@ class Patience:
     """Times in seconds.
 
     `stall_s` without `stall_bytes` in it ends a transfer; `head_s` is for the head of an answer, `document_s` for the
-    whole of a small one. `waits_s` bounds the sum of all pauses between the tries of one request.
+    whole of a small one. `waits_s` bounds the sum of all pauses between the tries of one request, `total_s` the time
+    after which it is not tried again. (Both from the last byte that was new.)
     """
 
     connect_s: float = 10.0
@@ -24,6 +25,7 @@ class Patience:
     backoff_cap_s: float = 30.0
     retry_after_cap_s: float = 60.0
     waits_s: float = 150.0
+    total_s: float = 180.0
     redirects: int = 5
     helper_s: float = 20.0
 

@@ -133,4 +133,4 @@ class Registry:
         return open_path(self._transport, self._authorizer, endpoint, self._reference.repository, path, headers)
 
     def _retry(self) -> Retry:
-        return Retry(self._settings.patience, self._watch.stop.wait, self._settings.jitter)
+        return Retry(self._settings.patience, self._watch.clock, self._watch.stop.wait, self._settings.jitter)

@@ -22,17 +22,25 @@ class Retry:
     """The tries of one request: `wait` sleeps (and may raise to stop), `jitter` returns a number from 0 to 1."""
 
     def __init__(
-        self, patience: Patience, wait: Callable[[float], None], jitter: Callable[[], float] = random.random
+        self,
+        patience: Patience,
+        clock: Clock,
+        wait: Callable[[float], None],
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._patience = patience
+        self._clock = clock
+        self._began = clock.monotonic()
         self._wait = wait
         self._jitter = jitter
         self._tries = 0
         self._waited_s = 0.0
 
     def progressed(self) -> None:
-        """Something new has arrived: count the tries from the beginning."""
+        """Something new has arrived: count from the beginning."""
         self._tries = 0
+        self._waited_s = 0.0
+        self._began = self._clock.monotonic()
 
     def pause(self, error: BangerError, tries: int) -> None:
         """Wait before the next try, or raise the error if it was the last, or waiting would take too long."""
@@ -45,7 +53,8 @@ class Retry:
         if asked is not None:
             # Not before the server's time; the jitter comes behind it.
             delay = min(self._patience.retry_after_cap_s, asked + delay)
-        if self._waited_s + delay > self._patience.waits_s:
+        spent_s = self._clock.monotonic() - self._began
+        if self._waited_s + delay > self._patience.waits_s or spent_s + delay > self._patience.total_s:
             raise error
         self._waited_s += delay
         self._wait(delay)

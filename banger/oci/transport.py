@@ -7,7 +7,7 @@ from typing import Self
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, make_headers
 from urllib3.exceptions import HTTPError, InvalidHeader, LocationValueError, SSLError
 
-from banger.model.errors import TransientError
+from banger.model.errors import DeadlineError, TransientError
 from banger.oci.errors import RegistryError, shown
 from banger.oci.proxies import Proxy, proxy_for
 from banger.oci.sockets import connection_pools
@@ -43,6 +43,8 @@ class Answer:
         except (HTTPError, OSError, ValueError) as error:
             # ValueError: http.client and a chunk of a negative size.
             raise _fault(self.origin, error) from None
+        except (DeadlineError, TransientError) as error:
+            raise type(error)(f"{self.origin}: {error.message}") from None
 
     def read_all(self, limit_bytes: int, what: str) -> bytes:
         """The whole body of a small answer. Raises RegistryError if it is longer than the limit."""
@@ -144,6 +146,8 @@ class Transport:
             )
         except (HTTPError, OSError, ValueError) as error:
             raise _fault(origin, error) from None
+        except DeadlineError as error:
+            raise DeadlineError(f"{origin}: {error.message}") from None
         encoding = response.headers.get("content-encoding", "identity")
         if encoding not in {"", "identity"}:
             response.close()

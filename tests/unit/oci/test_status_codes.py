@@ -20,7 +20,7 @@ INDEX = encode(index_of(platform_entry(IMAGE)))
 PASSING = (408, 429, 500, 502, 503, 504)
 LASTING = {401: AuthError, 403: AuthError, 404: NotFoundError}
 POINTS = ("tag", "manifest", "config", "blob", "token", "redirected")
-RETRY_AFTER = (None, "2", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "-7", "soon")
+RETRY_AFTER = (None, "2", "100", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "-7", "soon")
 
 
 @dataclass
@@ -118,12 +118,28 @@ def test_a_refusal_is_not_argued_with(world: World, point: str, status: int) -> 
 def test_the_pauses_grow_have_full_jitter_and_a_cap() -> None:
     waits: list[float] = []
     for draw in (0.0, 0.5, 1.0):
-        retry = Retry(PATIENCE, waits.append, lambda draw=draw: draw)  # type: ignore[misc]
+        retry = Retry(PATIENCE, FakeClock(), waits.append, lambda draw=draw: draw)  # type: ignore[misc]
         for _ in range(5):
             retry.pause(TransientError("x"), 6)
         with pytest.raises(TransientError):
             retry.pause(TransientError("x"), 6)
     assert waits == [0.0] * 5 + [0.5, 1, 2, 4, 8] + [1, 2, 4, 8, 16]
+
+
+def test_after_three_minutes_without_a_new_byte_it_is_not_tried_again() -> None:
+    clock = FakeClock()
+
+    def wait(_seconds: float) -> None:
+        clock.now += 70
+
+    retry = Retry(PATIENCE, clock, wait, lambda: 0.0)
+    for _ in range(2):
+        retry.pause(TransientError("x"), 99)
+    retry.progressed()
+    for _ in range(3):
+        retry.pause(TransientError("x"), 99)
+    with pytest.raises(TransientError):
+        retry.pause(TransientError("x"), 99)
 
 
 @pytest.mark.parametrize(

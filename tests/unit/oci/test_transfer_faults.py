@@ -177,6 +177,7 @@ FAILS: dict[str, tuple[type[BangerError], tuple[Callable[[Request], Reply] | Rep
     "chunk line endless": (TransientError, (raw(CHUNKED + "" + "0" * 70_000),)),
     "rest from another place": (ContentError, (cut(HALF), rest(DATA[HALF + 1 :], HALF + 1))),
     "rest from the beginning": (ContentError, (cut(HALF), rest(DATA, 0))),
+    "rest that says it is from another place": (ContentError, (cut(HALF), rest(first=HALF - 1))),
     "rest with another total": (ContentError, (cut(HALF), rest(total=SIZE + 1))),
     "rest that ends early": (ContentError, (cut(HALF), rest(DATA[HALF:-5], last=SIZE - 6))),
     "rest that ends late": (ContentError, (cut(HALF), rest(DATA[HALF:] + b"x", last=SIZE))),
@@ -270,6 +271,7 @@ def test_whatever_an_earlier_pull_left_the_blob_is_right(world: World, left: byt
     (path,) = world.puller.pull()
     assert path.read_bytes() == DATA
     assert path.stat().st_mode & 0o777 == 0o444
+    assert bool(world.server.asked(blob_path(DATA))) == (left != DATA)
 
 
 def test_what_is_not_a_file_of_ours_is_not_written_through(world: World, tmp_path: Path) -> None:
