@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from banger.model.digest import Digest
 
@@ -48,6 +49,13 @@ class Layer:
     size: int
     media_type: str
     diff_id: Digest
+
+    @property
+    def compression(self) -> Literal["none", "gzip", "zstd"]:
+        """How the tar is packed, by its media type."""
+        if self.media_type in {OCI_LAYER_GZIP, DOCKER_LAYER_GZIP}:
+            return "gzip"
+        return "zstd" if self.media_type in {OCI_LAYER_ZSTD, DOCKER_LAYER_ZSTD} else "none"
 
 
 @dataclass(frozen=True, slots=True)

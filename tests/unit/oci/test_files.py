@@ -168,6 +168,7 @@ async def test_layers_of_an_archive_may_be_compressed_shared_or_links(tmp_path: 
     file.write_bytes(archive_of([entry], {**FILES, named: packed}, {"link/layer.tar": "../a/layer.tar"}))
     image, layers = await pull(f"docker-archive:{file}", tmp_path)
     assert layers == [TARS[0], packed]
+    assert [layer.compression for layer in image.layers] == ["none", "gzip"]
     assert image.layers[1].media_type == values.OCI_LAYER_GZIP
 
 
