@@ -128,6 +128,10 @@ class Transport:
     def close(self) -> None:
         """Hang up everywhere."""
         for manager in self._managers.values():
+            # `clear` forgets pools; it leaves closing their connections to the garbage collector.
+            for key in list(manager.pools.keys()):
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
             manager.clear()
 
     def _send(self, method: str, url: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> Answer:

@@ -1,6 +1,9 @@
 """Sources as the rest of banger uses them: layers at once, progress, cancellation, several pulls of one blob."""
 
+import contextlib
+import gc
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -215,3 +218,34 @@ async def test_nothing_of_a_pull_is_written_outside(server: BadServer, tmp_path:
     with pytest.raises(BangerError), anyio.fail_after(5):
         await source.fetch(image.layers, BlobDir(tmp_path / "blobs"))
     assert names_in(tmp_path) == ["blobs", "canary"]
+
+
+@pytest.mark.parametrize("fault", [Reply(500), Reply(200, b"x"), Reply(200, IMAGE.layers[0], cut=9, ending="close")])
+async def test_no_connection_and_no_file_stays_open(server: BadServer, tmp_path: Path, fault: Reply) -> None:
+    data = IMAGE.layers[0]
+    server.on(blob_path(data), fault, serving(data))
+    source = source_of(server)
+    image = await source.resolve()
+    before = ours_open(server, tmp_path)
+    gc.disable()
+    try:
+        with contextlib.suppress(BangerError):
+            await source.fetch(image.layers, BlobDir(tmp_path))
+        assert ours_open(server, tmp_path) == before == []
+    finally:
+        gc.enable()
+
+
+def ours_open(server: BadServer, directory: Path) -> list[str]:
+    """Connections to the server, and files below a directory, that this process has open."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a list, before it changes
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - no path
+            if target.startswith(str(directory)):
+                found.append(target)
+            elif target.startswith("socket:"):
+                peer = socket.socket(fileno=os.dup(int(name)))
+                with peer:
+                    found += [target] if peer.getpeername() == ("127.0.0.1", server.port) else []
+    return found
