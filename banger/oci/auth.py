@@ -58,13 +58,6 @@ class Authorizer:
             found = self._passes.get((base, repository))
         return found.header if found and now < found.until else None
 
-    def forget(self, base: str, repository: str, header: str) -> None:
-        """Drop an `Authorization` that the registry has refused, if it is still the known one."""
-        with self._lock:
-            found = self._passes.get((base, repository))
-            if found and found.header == header:
-                del self._passes[base, repository]
-
     def answer(self, transport: Transport, refused: Answer, base: str, registry: str, repository: str) -> str:
         """Return an `Authorization` for a request that was refused with 401.
 

@@ -78,7 +78,10 @@ class BlobDir:
 
 
 class Partial:
-    """A blob being written. `offset` bytes are there and hashed. Leaving the block keeps them for another time."""
+    """A blob being written. `offset` bytes are there and hashed. Leaving the block keeps them for another time.
+
+    `tag` is the entity tag under which the last of them came, for whoever asks for the rest.
+    """
 
     def __init__(self, blobs: BlobDir, digest: Digest, size: int, wait: Wait) -> None:
         self._blobs = blobs
@@ -87,6 +90,7 @@ class Partial:
         self._path = blobs.partial_path(digest)
         self._fd = _open_locked(self._path, wait)
         self.offset = 0
+        self.tag = ""
         self._hasher = hashlib.sha256()
 
     def __enter__(self) -> Self:
@@ -111,7 +115,7 @@ class Partial:
     def restart(self) -> None:
         """Forget what is there."""
         os.ftruncate(self._fd, 0)
-        self.offset = 0
+        self.offset, self.tag = 0, ""
         self._hasher = hashlib.sha256()
 
     def pour(self, read: Callable[[int], bytes], count: Count) -> None:

@@ -61,11 +61,10 @@ class Fetch:
 
     def _complete(self, partial: Partial, open_blob: Open, tries: int) -> Path:
         """Ask until every byte is there: tries without a new byte are counted, and so are tries at all."""
-        etag = ""
         for _ in range(self.watch.patience.resumes):
             before = partial.offset
             try:
-                etag = self._once(partial, open_blob, etag)
+                self._once(partial, open_blob)
                 if partial.offset == partial.size:
                     return partial.commit()
                 error: TransientError | DeadlineError = TransientError(f"{self.layer.digest}: the transfer ended early")
@@ -76,22 +75,22 @@ class Fetch:
             self.retry.pause(error, tries)
         raise TransientError(f"{self.layer.digest}: cut more than {self.watch.patience.resumes} times")
 
-    def _once(self, partial: Partial, open_blob: Open, etag: str) -> str:
+    def _once(self, partial: Partial, open_blob: Open) -> None:
         headers = {}
         if partial.offset:
             headers["Range"] = f"bytes={partial.offset}-"
-            if etag:
-                headers["If-Range"] = etag
+            if partial.tag:
+                headers["If-Range"] = partial.tag
         self.count(partial.offset)
         with open_blob(headers) as answer:
             self._check(answer, partial)
+            partial.tag = _strong(answer.header("etag"))
             self.watch.expect_flow(partial.size - partial.offset)
             try:
                 partial.pour(answer.read, self.count)
             except ContentError:
                 partial.restart()
                 raise
-            return _strong(answer.header("etag"))
 
     def _check(self, answer: Answer, partial: Partial) -> None:
         """Make the partial file ready for what the answer is going to send. Raises ContentError if it lies."""

@@ -82,13 +82,10 @@ def open_path(
     answer = transport.request("GET", url, headers, authorization=known)
     if answer.status == 401 and _is_of(answer, endpoint):  # noqa: PLR2004 - Unauthorized
         answer.drop()
-        if known:
-            authorizer.forget(endpoint.base, repository, known)
         fresh = authorizer.answer(transport, answer, endpoint.base, endpoint.registry, repository)
         answer = transport.request("GET", url, headers, authorization=fresh)
         if answer.status == 401:  # noqa: PLR2004 - Unauthorized, with what it has just given us
             answer.drop()
-            authorizer.forget(endpoint.base, repository, fresh)
             raise login_error(endpoint.registry, f"does not let you read {repository}")
     if answer.status not in {200, 206, 416}:
         with answer:

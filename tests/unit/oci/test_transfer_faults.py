@@ -119,6 +119,7 @@ def test_after_a_cut_only_the_rest_is_asked_for_and_only_of_the_same_content(wor
     world.puller.pull()
     asked = world.server.asked(blob_path(DATA))
     assert [request.headers.get("range") for request in asked] == [None, f"bytes={HALF}-"]
+    assert [request.headers.get("if-range") for request in asked] == [None, '"tag"']
 
 
 def head(lines: str) -> Reply:
