@@ -1,6 +1,6 @@
 """A reader of a registry that never sleeps, with little patience, for tests with servers that misbehave."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from banger.host.clock import SystemClock
@@ -13,9 +13,8 @@ from banger.oci.watch import Stop
 from tests.fakes.badserver import BadServer, serving
 from tests.fakes.images import Image, digest
 
-PATIENCE = Patience(
-    connect_s=1.0, head_s=0.25, document_s=0.25, stall_s=0.2, stall_bytes=1024, tick_s=0.02, tries=6, backoff_s=1.0
-)
+PATIENCE = Patience(connect_s=5.0, head_s=5.0, document_s=5.0, stall_s=5.0, tick_s=0.02)
+IMPATIENT = replace(PATIENCE, head_s=0.25, document_s=0.25, stall_s=0.2, stall_bytes=1024)
 REPOSITORY = "team/app"
 
 

@@ -43,7 +43,7 @@ def names_in(directory: Path) -> list[str]:
 
 
 def source_of(server: BadServer, credentials: Credentials | None = None) -> ImageSource:
-    settings = RegistrySettings(patience=replace(PATIENCE, backoff_s=0.01, stall_s=20.0, head_s=20.0))
+    settings = RegistrySettings(patience=replace(PATIENCE, backoff_s=0.01))
     return open_source(f"{server.host}/{REPOSITORY}:1", settings, SystemClock(), credentials or NoCredentials())
 
 

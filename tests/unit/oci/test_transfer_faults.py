@@ -11,7 +11,7 @@ from banger.model.errors import BangerError, DeadlineError, HostError, Transient
 from banger.oci.errors import ContentError, RegistryError
 from tests.fakes.badserver import BadServer, Reply, Request, serving
 from tests.fakes.images import Image, make_image, noise
-from tests.unit.oci.pulling import PATIENCE, Puller, blob_path, put_image
+from tests.unit.oci.pulling import IMPATIENT, PATIENCE, Puller, blob_path, put_image
 
 IMAGE = make_image((200_000,))
 DATA = IMAGE.layers[0]
@@ -104,6 +104,7 @@ HEALS: dict[str, tuple[Callable[[Request], Reply] | Reply, ...]] = {
 
 @pytest.mark.parametrize("name", HEALS)
 def test_a_transfer_that_can_still_succeed_does(world: World, name: str) -> None:
+    world.puller.patience = IMPATIENT
     world.layer(*HEALS[name])
     world.server.on("/elsewhere", GOOD)
     began = time.monotonic()
@@ -235,7 +236,7 @@ SLOW: dict[str, Reply] = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_server_that_is_too_slow_holds_nobody_up(world: World, name: str) -> None:
-    world.puller.patience = replace(PATIENCE, tries=2)
+    world.puller.patience = replace(IMPATIENT, tries=2)
     world.layer(SLOW[name])
     began = time.monotonic()
     with pytest.raises((DeadlineError, TransientError)):
@@ -247,7 +248,7 @@ def test_a_server_that_is_too_slow_holds_nobody_up(world: World, name: str) -> N
 @pytest.mark.parametrize("name", ["silent for ever", "a head byte by byte", "half a body", "a body byte by byte"])
 @pytest.mark.parametrize("point", ["manifest", "config"])
 def test_a_document_that_is_too_slow_holds_nobody_up(world: World, name: str, point: str) -> None:
-    world.puller.patience = replace(PATIENCE, tries=2)
+    world.puller.patience = replace(IMPATIENT, tries=2)
     path = f"/v2/team/app/manifests/{IMAGE.digest}" if point == "manifest" else blob_path(IMAGE.config_raw)
     world.server.on(path, SLOW[name])
     began = time.monotonic()
