@@ -238,11 +238,17 @@ async def test_a_helper_that_fails_is_named_and_not_quoted(
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("name", ["missing", "../test", "te st", "-x", "", "a/b", "$(touch mark)", "x" * 100])
-async def test_a_helper_of_a_strange_name_is_not_run(tmp_path: Path, name: str) -> None:
+async def test_a_helper_of_a_strange_name_is_not_run(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environ = helper(tmp_path, 'touch "$MARK"')
+    here = tmp_path / "here" / "docker-credential-a"
+    here.mkdir(parents=True)
+    (tmp_path / "docker-credential-test").rename(here / "b")
+    monkeypatch.chdir(here.parent)
     with pytest.raises(BangerError):
         await ask_helper(name, "h.example", environ, 1)
-    assert names_in(tmp_path) == ["docker-credential-test"]
+    assert names_in(tmp_path) == ["here"]
 
 
 @pytest.mark.anyio
