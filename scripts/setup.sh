@@ -12,6 +12,7 @@ packages=(
   debian-archive-keyring     # whose signatures are believed
   e2fsprogs openssh-client git
   strace # tests look at what programs open and run
+  docker-registry skopeo umoci # tests: the real registry, and real tools that push to it
   musl-tools gcc libc6-dev linux-libc-dev # the guest programs are small static C
   python3-venv
 )
@@ -37,6 +38,10 @@ install_packages() {
   say "installing Debian packages: ${missing[*]}"
   apt-get update -q >/dev/null
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+  # Debian starts a registry with its package, for everybody to see; the tests start their own, on loopback.
+  if [[ " ${missing[*]} " == *" docker-registry "* && -d /run/systemd/system ]]; then
+    systemctl disable --now --quiet docker-registry.service
+  fi
 }
 
 make_environment() {
