@@ -1,7 +1,6 @@
 """A checkout in a real VM: what is in /root/repo, whose exit status it is, and what stayed at home."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ def git(repository: Path, *words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkout(banger: Banger) -> Iterator[Path]:
+def checkout(banger: Banger) -> Path:
     """A repository with every kind of change, a secret, and something that is ignored."""
     repository = banger.state.parent.parent / f"{banger.home.name}-checkout"
     (repository / "sub").mkdir(parents=True)
