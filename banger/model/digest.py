@@ -37,51 +37,71 @@ def digest_of_bytes(data: bytes) -> Digest:
 
 def digest_of(domain: str, value: Canonical) -> Digest:
     """Digest a structured value within a domain. Raises CanonicalError for what cannot be encoded."""
-    body = canonical_bytes(value)
-    prefix = domain.encode()
-    hasher = hashlib.sha256(b"banger\x00%d:%s" % (len(prefix), prefix))
-    hasher.update(body)
+    hasher = _hasher(domain)
+    hasher.update(canonical_bytes(value))
     return Digest("sha256:" + hasher.hexdigest())
 
 
 def canonical_bytes(value: Canonical) -> bytes:
     """Encode a value; equal values give equal bytes, different values different bytes."""
-    parts: list[bytes] = []
+    parts: list[str] = []
     _encode(value, parts, "value")
-    return b"".join(parts)
+    return "".join(parts).encode("utf-8", "surrogateescape")
 
 
-def _encode(value: Canonical, out: list[bytes], where: str) -> None:
+def _hasher(domain: str) -> "hashlib._Hash":
+    begun = _DOMAINS.get(domain)
+    if begun is None:
+        prefix = domain.encode()
+        begun = _DOMAINS[domain] = hashlib.sha256(b"banger\x00%d:%s" % (len(prefix), prefix))
+    return begun.copy()
+
+
+_DOMAINS: "dict[str, hashlib._Hash]" = {}
+"""Hashers that have taken in a domain and nothing else."""
+
+
+def _text(text: str) -> str:
+    """Frame a string by its length in bytes. (Digests, names, numbers are ASCII: their length is known at once.)"""
+    return f"s{len(text) if text.isascii() else len(text.encode('utf-8', 'surrogateescape'))}:{text}"
+
+
+def _encode(value: Canonical, out: list[str], where: str) -> None:
+    # Parts are text, and turned to bytes once at the end: ten thousand actions are encoded by a run that does nothing.
     # Exact types: a subclass (an enum, a NewType-free wrapper) could print one thing and compare as another.
     kind = type(value)
     if kind is str:
-        data = value.encode("utf-8", "surrogateescape")  # type: ignore[union-attr]
-        out.append(b"s%d:%s" % (len(data), data))
+        out.append(_text(value))  # type: ignore[arg-type]
+    elif kind is dict:
+        _encode_mapping(value, out, where)  # type: ignore[arg-type]
     elif value is None:
-        out.append(b"n")
+        out.append("n")
     elif kind is bool:
-        out.append(b"t" if value else b"f")
+        out.append("t" if value else "f")
     elif kind is int:
         if not -_INT_LIMIT <= value < _INT_LIMIT:  # type: ignore[operator]
             raise CanonicalError(f"{where}: integer outside 64 bits")
-        out.append(b"i%d;" % value)  # type: ignore[str-format]
+        out.append(f"i{value};")
     elif kind is bytes:
-        out.append(b"b%d:%s" % (len(value), value))  # type: ignore[arg-type]
+        # A byte that is not UTF-8 becomes a lone surrogate here and that same byte again at the end (PEP 383).
+        out.append(f"b{len(value)}:{value.decode('utf-8', 'surrogateescape')}")  # type: ignore[arg-type,union-attr]
     elif kind in {list, tuple}:
-        out.append(b"l%d:" % len(value))  # type: ignore[arg-type]
+        out.append(f"l{len(value)}:")  # type: ignore[arg-type]
         for index, item in enumerate(value):  # type: ignore[arg-type]
             _encode(item, out, f"{where}[{index}]")
-    elif kind is dict:
-        _encode_mapping(value, out, where)  # type: ignore[arg-type]
     else:
         raise CanonicalError(f"{where}: {kind.__name__} has no canonical encoding")
 
 
-def _encode_mapping(value: Mapping[str, Canonical], out: list[bytes], where: str) -> None:
-    out.append(b"d%d:" % len(value))
+def _encode_mapping(value: Mapping[str, Canonical], out: list[str], where: str) -> None:
+    out.append(f"d{len(value)}:")
     for key in value:
         if type(key) is not str:
             raise CanonicalError(f"{where}: key {key!r} is not a string")
-    for key in sorted(value, key=str.encode):
-        _encode(key, out, where)
-        _encode(value[key], out, f"{where}.{key}")
+    for key in sorted(value):
+        out.append(_text(key))
+        item = value[key]
+        if type(item) is str:
+            out.append(_text(item))
+        else:
+            _encode(item, out, f"{where}.{key}")

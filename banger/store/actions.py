@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,6 +11,10 @@ from banger.model.clock import Clock
 from banger.model.digest import Canonical, Digest
 from banger.store.cas import Cas
 from banger.store.database import Database
+
+USE_RESOLUTION_S = 600.0
+"""How exactly it is known when a record was last of use: a run that finds all it needs does not rewrite all of it."""
+_WORTH_LOADING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,16 @@ class Record:
     seconds: float
 
 
+class Row(NamedTuple):
+    """A record as `load` reads it; all but the last are text."""
+
+    digest: Digest
+    output_digest: Digest
+    value: str
+    artifacts: str
+    used_at: float
+
+
 class ActionCache:
     """Records in the database, over artifacts in the CAS."""
 
@@ -35,10 +50,10 @@ class ActionCache:
 
     def get(self, digest: Digest) -> Output | None:
         """The remembered output, if every artifact of it is still there."""
-        row = self._database.row("SELECT value, artifacts FROM actions WHERE digest = ?", digest)
+        row = self._database.row("SELECT output_digest, value, artifacts FROM actions WHERE digest = ?", digest)
         if row is None:
             return None
-        output = _output(row["value"], row["artifacts"])
+        output = _output(row["output_digest"], row["value"], row["artifacts"])
         if not all(self._cas.has(artifact) for artifact in output.artifacts):
             return None
         return output
@@ -54,8 +69,21 @@ class ActionCache:
         seconds: float,
     ) -> None:
         """Remember a success. The artifacts are durable already: the CAS saw to it."""
+        self.put_rows([self.row(digest, document, output, label=label, run_id=run_id, seconds=seconds)])
+
+    def row(
+        self,
+        digest: Digest,
+        document: Mapping[str, Canonical],
+        output: Output,
+        *,
+        label: str,
+        run_id: str,
+        seconds: float,
+    ) -> tuple[object, ...]:
+        """What `put_rows` takes: a success that ended now."""
         now = self._clock.wall()
-        row = (
+        return (
             digest,
             document["kind"],
             msgspec.json.encode(document, order="deterministic").decode(),
@@ -66,9 +94,33 @@ class ActionCache:
             now,
             now,
             seconds,
+            output.digest,
         )
+
+    def put_rows(self, rows: Iterable[tuple[object, ...]]) -> None:
+        """Remember many successes, all or none of them."""
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            connection.executemany("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def load(self, wanted: int) -> dict[Digest, Row]:
+        """Every record, as it is stored, if `wanted` of them are a good part of all; otherwise none.
+
+        Reading a table costs a sixth of what reading it row by row does.
+        """
+        (count,) = self._database.rows("SELECT count(*) FROM actions")[0]
+        if not 0 < count <= wanted * _WORTH_LOADING:
+            return {}
+        cursor = self._database.connection.cursor()
+        cursor.row_factory = None
+        return {row[0]: row for row in cursor.execute(f"SELECT {', '.join(Row.__annotations__)} FROM actions")}  # noqa: S608
+
+    def output_of(self, row: Row) -> Output | None:
+        """What a loaded record says, if every artifact of it is still there."""
+        _, output_digest, value, artifacts, _ = row
+        if artifacts == "[]":
+            return Output(msgspec.json.decode(value), (), output_digest)
+        output = _output(output_digest, value, artifacts)
+        return output if all(self._cas.has(artifact) for artifact in output.artifacts) else None
 
     def touch(self, digests: Iterable[str]) -> None:
         """Note that these were of use now: what is not used goes first."""
@@ -89,7 +141,7 @@ class ActionCache:
                 digest=Digest(row["digest"]),
                 kind=row["kind"],
                 label=row["label"],
-                output=_output(row["value"], row["artifacts"]),
+                output=_output(row["output_digest"], row["value"], row["artifacts"]),
                 made_at=row["made_at"],
                 used_at=row["used_at"],
                 seconds=row["seconds"],
@@ -103,8 +155,9 @@ class ActionCache:
         return None if row is None else msgspec.json.decode(row["document"])
 
 
-def _output(value: str, artifacts: str) -> Output:
+def _output(digest: Digest | None, value: str, artifacts: str) -> Output:
     return Output(
         value=msgspec.json.decode(value),
         artifacts=tuple(Digest(one) for one in msgspec.json.decode(artifacts, type=list[str])),
+        digest=digest or Digest(""),
     )

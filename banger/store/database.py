@@ -19,7 +19,7 @@ class Database:
         self._turn = threading.RLock()  # a transaction must not take in what another thread does meanwhile
         self.connection.row_factory = sqlite3.Row
         # A connection does not inherit these; synchronous=FULL is what makes an intent durable before its effect.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self.connection.execute(f"PRAGMA {pragma}")
         self._migrate()
 
@@ -62,6 +62,8 @@ class Database:
             )
         for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
             with self.transaction() as connection:
+                if int(connection.execute("PRAGMA user_version").fetchone()[0]) >= number:
+                    continue  # another process was faster
                 for statement in step.split(";\n"):
                     if statement.strip():
                         connection.execute(statement)

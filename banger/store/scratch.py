@@ -1,8 +1,7 @@
 """Directories of ours that come and go: the only place that removes a tree."""
 
-import shutil
-import uuid
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,12 +16,26 @@ class Scratch:
     @contextmanager
     def directory(self) -> Iterator[Path]:
         """Make an empty directory, and remove it with all that is in it afterwards."""
-        path = self.root / uuid.uuid4().hex
-        path.mkdir(mode=0o700)
+        with self.on_demand() as make:
+            yield make()
+
+    @contextmanager
+    def on_demand(self) -> Iterator[Callable[[], Path]]:
+        """The same for who may not need one: the directory is made when the block asks for it."""
+        path = self.root / os.urandom(16).hex()
+        made = False
+
+        def make() -> Path:
+            nonlocal made
+            path.mkdir(mode=0o700)
+            made = True
+            return path
+
         try:
-            yield path
+            yield make
         finally:
-            remove_tree(path, below=self.root)
+            if made:
+                remove_tree(path, below=self.root)
 
     def sweep(self) -> None:
         """Remove what a killed process left. Only when this process alone owns the state directory."""
@@ -38,4 +51,6 @@ def remove_tree(path: Path, *, below: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
+    import shutil  # brings four compression libraries along
+
     shutil.rmtree(path)  # noqa: TID251 - the one place; the library does not follow symlinks
