@@ -1,16 +1,19 @@
 """What a run tells while it goes on, and what it leaves in the record of times."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from banger.graph.build import Graph
 from banger.graph.events import Execute
 from banger.model.action import Flavour, Node
 from banger.model.clock import Clock
-from banger.model.progress import NodeState
 from banger.store.runs import Hit, NodeRun
 from banger.tasks import Progress
+
+if TYPE_CHECKING:
+    from banger.model.progress import NodeState
 
 Emit = Callable[[Mapping[str, Any]], None]
 """Takes an event of banger.model.progress."""
@@ -18,8 +21,7 @@ Emit = Callable[[Mapping[str, Any]], None]
 _PROGRESS_EVERY_S = 0.1
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(msgspec.Struct):
     """One execution under way; seconds since the run began."""
 
     number: int
@@ -82,7 +84,7 @@ class Observer:
         """The node's output was remembered."""
         self.cached += 1
         self._published_s[node.id] = at_s = self._now_s
-        self.hits.append(Hit(node.id, node.action.kind, node.action.flavour, at_s, digest))
+        self.hits.append((node.id, node.action.kind, node.action.flavour, at_s, digest))
         if self._emit is not None:
             self.event("node", id=node.id, state="hit")
 
@@ -118,7 +120,7 @@ class Observer:
         """The node's own work is over; what came of it is yet to be recorded."""
         self._attempts[node.id].finished_s = self.seconds()
 
-    def ended(self, node: Node, state: NodeState, *, detail: str | None = None) -> None:
+    def ended(self, node: Node, state: "NodeState", *, detail: str | None = None) -> None:
         """The node is at its end, or will be tried again, and that is now told to the scheduler."""
         if state == "hit":  # an effect that was there, or a build that another run made meanwhile
             self.cached += 1

@@ -1,9 +1,9 @@
 """Perform one node: build and record, ask, wait, apply with a lease, or undo."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -36,6 +36,7 @@ from banger.tasks import (
     restore_task,
 )
 
+Report = Callable[[Progress], None]
 Checkpoint = Callable[[str, str], None]
 """Called with (node, point) at every boundary of the crash protocol; tests kill the process there."""
 
@@ -91,8 +92,8 @@ class Performer:
             case Query():
                 return await self._ask(node, task, digest)
             case Gate():
-                with self._context(node, task) as ctx:
-                    return Performed(self._output(await task.wait(ctx)))
+                with self._state.scratch.on_demand() as place:
+                    return Performed(self._output(await task.wait(self._context(node, place))))
             case Effect():
                 return await self._apply(node, task, digest)
             case _:
@@ -105,7 +106,7 @@ class Performer:
             await self._wait_for_claim(digest, flight)
         recorded = False
         try:
-            known = recorder.get(digest)
+            known = self._remembered.look_again(digest)
             if known is not None:
                 return Made(known, reused=True)
             flight.started()
@@ -121,6 +122,7 @@ class Performer:
                 then=partial(claims.give_back, digest),
             )
             recorded = True
+            self._remembered.recorded(digest, output)
         finally:
             if not recorded:
                 claims.give_back(digest)
@@ -130,7 +132,8 @@ class Performer:
     async def _make(self, node: Node, flight: Flight) -> tuple[Output, float]:
         task = self._plan.tasks[node.id]
         assert isinstance(task, Build)
-        with self._context(node, task, flight.progress) as ctx:
+        with self._state.scratch.on_demand() as place:
+            ctx = self._context(node, place, flight.progress)
             self._checkpoint(node.id, "started")
             before = self._observer.seconds()
             output = self._output(await task.build(ctx))
@@ -147,8 +150,8 @@ class Performer:
 
     async def _ask(self, node: Node, task: Query[Any], digest: Digest) -> Performed:
         try:
-            with self._context(node, task) as ctx:
-                value = await task.ask(ctx)
+            with self._state.scratch.on_demand() as place:
+                value = await task.ask(self._context(node, place))
         except BangerError as error:
             known, old = self._state.answers.get(digest, not_older_than_s=None)
             if not known or not task.ttl_s:
@@ -163,7 +166,8 @@ class Performer:
     async def _apply(self, node: Node, task: Effect[Any], digest: Digest) -> Performed:
         journal = self._state.journal
         lease_id = self.lease_id(node.id)
-        with self._context(node, task) as ctx:
+        with self._state.scratch.on_demand() as place:
+            ctx = self._context(node, place)
             lease = journal.get(lease_id)
             if lease is not None:
                 if await self._still_there(task, lease, digest, ctx):
@@ -240,13 +244,9 @@ class Performer:
         outputs = self._values.outputs
         return {name: outputs[source].digest for name, source in node.inputs.items()}
 
-    @contextmanager
-    def _context(
-        self, node: Node, task: Task[Any], report: Callable[[Progress], None] | None = None
-    ) -> Iterator[Context]:
-        inputs = {ref.node: self._values[ref.node] for ref in refs_of(task).values()}
-        with self._state.scratch.on_demand() as place:
-            yield Context(self._state, place, self._run_id, inputs, report or partial(self._observer.progress, node))
+    def _context(self, node: Node, place: Callable[[], Path], report: Report | None = None) -> Context:
+        inputs = {source: self._values[source] for source in node.inputs.values()}
+        return Context(self._state, place, self._run_id, inputs, report or partial(self._observer.progress, node))
 
 
 def effects_below(graph: Graph, node: str) -> list[str]:

@@ -14,6 +14,8 @@ from banger.store.actions import USE_RESOLUTION_S
 from banger.store.state import State
 from banger.tasks import Query, Task, artifacts_in, output_type, read_tree, trees_in
 
+_BUILD = Flavour.BUILD  # naming a member of an enum is slow in Python 3.11
+_PLAIN = frozenset((str, int, bool, type(None)))
 _MANY = 64
 """From how many Builds on the action cache is read in one go."""
 
@@ -50,13 +52,15 @@ class Remembered:
         self.values = Values(plan.tasks)
         self.used: list[Digest] = []
         """Records whose last use is to be noted."""
-        builds = sum(node.action.flavour is Flavour.BUILD for node in graph.nodes.values())
-        self._loaded = state.actions.load(builds) if builds >= _MANY else {}
+        builds = sum(node.action.flavour is _BUILD for node in graph.nodes.values())
+        self._mark = state.recorder.mark()
+        self._own: dict[Digest, Output] = {}
+        self._loaded = state.actions.load(builds) if builds >= _MANY else None
         self._recent = state.clock.wall() - USE_RESOLUTION_S
 
     def lookup(self, node: Node, digest: Digest) -> Output | None:
         """The remembered output of a Build or Query."""
-        output = self._build(digest) if node.action.flavour is Flavour.BUILD else self._answer(node, digest)
+        output = self._build(digest) if node.action.flavour is _BUILD else self._answer(node, digest)
         if output is not None:
             self.values.outputs[node.id] = output
         return output
@@ -66,8 +70,25 @@ class Remembered:
         if node.action.flavour is not Flavour.RELEASE:
             self.values.outputs[node.id] = output
 
+    def look_again(self, digest: Digest) -> Output | None:
+        """The remembered output of a Build that is claimed now, and so is nobody else's to make."""
+        return self._state.recorder.get(digest) if self._news() else self._own.get(digest)
+
+    def recorded(self, digest: Digest, output: Output) -> None:
+        """This run has put a record."""
+        self._own[digest] = output
+
+    def _news(self) -> bool:
+        """Whether anybody but this run has recorded anything since the run began."""
+        version, puts = self._state.recorder.mark()
+        return (version, puts - len(self._own)) != self._mark
+
     def _build(self, digest: Digest) -> Output | None:
-        row = self._loaded.pop(digest, None)
+        row = None
+        if self._loaded is not None:
+            row = self._loaded.get(digest)
+            if row is None:  # whatever was recorded meanwhile is seen by `look_again`
+                return self._own.get(digest)
         if row is None:
             output = self._state.recorder.get(digest)
             if output is not None:
@@ -89,6 +110,8 @@ class Remembered:
 
 def output_of(state: State, value: object) -> Output:
     """What a task put out, with every artifact that it speaks of."""
+    if type(value) in _PLAIN:
+        return Output(value)  # type: ignore[arg-type]
     files = [*artifacts_in(value)]
     for tree in trees_in(value):
         try:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from banger.engine.decide import Decider
-from banger.engine.flights import Flights
 from banger.engine.observe import Emit, Observer
 from banger.engine.remembered import Remembered
 from banger.engine.sharing import Sharing
@@ -25,6 +24,7 @@ from banger.store.state import State
 from banger.tasks import find_task
 
 if TYPE_CHECKING:
+    from banger.engine.flights import Flights
     from banger.engine.driver import Driver
     from banger.engine.perform import Checkpoint
 
@@ -48,13 +48,19 @@ class Engine:
 
     state: State
     capacities: Mapping[str, int] = field(default_factory=default_capacities)
-    flights: Flights = field(default_factory=Flights)
     checkpoint: "Checkpoint" = _no_checkpoint
 
     @cached_property
     def sharing(self) -> Sharing:
         """The pools of all runs."""
         return Sharing(Pools(self.capacities))
+
+    @cached_property
+    def flights(self) -> "Flights":
+        """The Builds under way."""
+        from banger.engine.flights import Flights
+
+        return Flights()
 
     async def run(self, plan: Plan, emit: Emit | None, *, keep_going: bool = False) -> Mapping[str, Any]:
         """Run a plan and return what each node put out.
@@ -69,7 +75,7 @@ class Engine:
                 await run.driver().run()
         return run.result()
 
-    def run_blocking(self, plan: Plan, emit: Emit | None, *, keep_going: bool = False) -> Mapping[str, Any]:
+    def run_blocking(self, plan: Plan, emit: Emit | None, *, keep_going: bool = False) -> "Run":
         """The same for who has no event loop; there is none either unless something must really run."""
         run = Run(self, plan, self._check(plan.graph()), emit, keep_going=keep_going)
         with run.on_record():
@@ -77,7 +83,8 @@ class Engine:
                 import anyio
 
                 anyio.run(run.driver().run)
-        return run.result()
+        run.result()
+        return run
 
     async def release(
         self, what: str, vm_id: str | None, leases: Iterable[Lease], emit: Emit, *, graceful: bool
@@ -96,12 +103,13 @@ class Engine:
 
     def refuse_what_cannot_fit(self, graph: Graph) -> None:
         """Raises SpecError if a node asks for more than this host has in all: it would wait for ever."""
-        for node in graph.nodes.values():
-            problem = self.sharing.pools.unsatisfiable(node.action.needs.pools)
-            if problem is not None:
-                memory = any(pool == MEMORY for pool, _ in node.action.needs.pools)
-                hint = "ask for less with --memory" if memory else None
-                raise SpecError(f"{node.id}: {problem}", hint=hint)
+        pools = self.sharing.pools
+        too_much = {claim for claim in {node.action.needs.pools for node in graph.nodes.values()} if pools.refusal(claim)}
+        for node in graph.nodes.values() if too_much else ():
+            claim = node.action.needs.pools
+            if claim in too_much:
+                hint = "ask for less with --memory" if MEMORY in dict(claim) else None
+                raise SpecError(f"{node.id}: {pools.refusal(claim)}", hint=hint)
 
     def _check(self, graph: Graph) -> Graph:
         self.refuse_what_cannot_fit(graph)

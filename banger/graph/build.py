@@ -11,6 +11,9 @@ RELEASE_PREFIX = "release:"
 RELEASE_RETRIES = 2
 
 
+_EFFECT = Flavour.EFFECT
+
+
 class GraphError(AssertionError):
     """The nodes do not make a graph: a bug in banger, never in what the user asked for."""
 
@@ -55,7 +58,7 @@ def build_graph(nodes: Iterable[Node]) -> Graph:
         before, _ = _edges_by_number(by_id)
     after = _turned_around(before)
     releases: dict[str, Node] = {}
-    if any(node.action.flavour is Flavour.EFFECT for node in by_id.values()):
+    if any(node.action.flavour is _EFFECT for node in by_id.values()):
         ordinary = list(by_id.values())
         _check_lifetimes(ordinary, before)
         releases = _release_nodes(ordinary, after)
@@ -77,7 +80,7 @@ def _edges_by_number(nodes: Mapping[str, Node]) -> tuple[list[Sequence[int]], bo
                 edges += [number[name] for name in node.after]
         except KeyError as error:
             raise GraphError(f"{node.id} needs {error.args[0]}, which is not in the graph") from None
-        if len(edges) > 1:
+        if len(set(edges)) != len(edges):
             edges = list(dict.fromkeys(edges))
         if in_order and edges and max(edges) >= place:
             in_order = False

@@ -2,7 +2,8 @@
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 Claim = tuple[tuple[str, int], ...]
 
@@ -10,12 +11,11 @@ PATIENCE = 64
 """How often others may be served before a claim that does not fit; then what it needs is saved up for it."""
 
 
-@dataclass(slots=True, eq=False)
-class _Line:
+class _Line(msgspec.Struct, eq=False):
     """The nodes of one run that have the same claim. Its head stands for all of it."""
 
     claim: Claim
-    heap: list[tuple[float, int]] = field(default_factory=list)
+    heap: list[tuple[float, int]] = []
     passed_over: int = 0
 
 
@@ -33,7 +33,7 @@ class Pools:
         """Grows whenever somebody who could not be served may be served now."""
         self._lines: dict[_Line, None] = {}  # those with somebody in them, in the order in which they formed
 
-    def unsatisfiable(self, claim: Claim) -> str | None:
+    def refusal(self, claim: Claim) -> str | None:
         """Say why this claim can never be granted; None if it can."""
         for pool, amount in claim:
             have = self.capacities.get(pool, 0)

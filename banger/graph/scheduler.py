@@ -30,7 +30,7 @@ from banger.graph.events import (
 from banger.graph.paths import longest_paths
 from banger.graph.pools import Pools, Queue
 from banger.graph.states import MOVES, State
-from banger.model.action import Flavour, Node, Output, Scope, action_digest, action_document
+from banger.model.action import Flavour, Node, Output, Scope, action_digest
 from banger.model.digest import Digest
 
 RETRY_BUDGET = 32
@@ -38,6 +38,9 @@ RETRY_BUDGET = 32
 
 _STATES = tuple(State)
 _NOBODY = -1
+# To name a member of an enum is slow in Python 3.11, and these are named for every node of every run.
+_DONE, _LOOKUP = State.DONE, State.LOOKUP
+_BUILD, _QUERY, _RELEASE = Flavour.BUILD, Flavour.QUERY, Flavour.RELEASE
 
 
 class IllegalMoveError(AssertionError):
@@ -94,14 +97,15 @@ class Scheduler:
         self._settled = False  # every ordinary node is done, or spared
         self._concluded = False
         self._open = count
-        self._open_ordinary = count - self._flavour.count(Flavour.RELEASE)
+        self._open_ordinary = count - self._flavour.count(_RELEASE)
         self._story = array("Q")
         self._out: list[Command] = []
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event and return what is to be done now, in order. Raises IllegalMoveError."""
         self._giver = _NOBODY
-        self._fresh.clear()
+        if self._fresh:
+            self._fresh.clear()
         match event:
             case LookedUp():
                 self._on_looked_up(self._number[event.node], event.output)
@@ -162,7 +166,7 @@ class Scheduler:
     def _on_looked_up(self, number: int, output: Output | None) -> None:
         if output is not None:
             self._output[number] = output
-            self._end(number, State.DONE)
+            self._end(number, _DONE)
         elif self._halted:
             self._because[number] = self._halt_reason
             self._end(number, State.CANCELLED)
@@ -173,7 +177,7 @@ class Scheduler:
         if event.adopted:
             self._adopted.add(number)
         self._output[number] = event.output
-        self._end_running(number, State.DONE)
+        self._end_running(number, _DONE)
 
     def _on_failed(self, number: int, event: Failed) -> None:
         if event.transient and self._may_retry(number):
@@ -202,7 +206,7 @@ class Scheduler:
     def _unblocked(self, number: int) -> None:
         """Every predecessor is at its end: decide what becomes of this node."""
         flavour = self._flavour[number]
-        if flavour is Flavour.RELEASE:
+        if flavour is _RELEASE:
             self._unblocked_release(number)
             return
         missed = self._spoiled_by.get(number)
@@ -213,8 +217,8 @@ class Scheduler:
         elif self._halted:
             self._because[number] = self._halt_reason
             self._end(number, State.SKIPPED)
-        elif flavour is Flavour.BUILD or flavour is Flavour.QUERY:
-            self._move(number, State.LOOKUP)
+        elif flavour is _BUILD or flavour is _QUERY:
+            self._move(number, _LOOKUP)
             self._out.append(Lookup(self._nodes[number].id, self._digest(number)))
         else:
             self._ready(number)
@@ -225,7 +229,7 @@ class Scheduler:
             self._ready(number)
         elif effect not in self._attempt or effect in self._adopted:
             self._end(number, State.SKIPPED)
-        elif self._failing or self._state[effect] is not State.DONE or self._nodes[effect].action.scope is Scope.RUN:
+        elif self._failing or self._state[effect] is not _DONE or self._nodes[effect].action.scope is Scope.RUN:
             self._ready(number)
         elif self._settled:
             self._end(number, State.SKIPPED)
@@ -235,7 +239,7 @@ class Scheduler:
 
     def _ready(self, number: int) -> None:
         claim = self._nodes[number].action.needs.pools
-        problem = self._queue.pools.unsatisfiable(claim)
+        problem = self._queue.pools.refusal(claim)
         if problem is not None:
             self._because[number] = problem
             self._end(number, State.FAILED)
@@ -250,7 +254,7 @@ class Scheduler:
             self._running[number] = None
             attempt = self._attempt[number] = self._attempt.get(number, 0) + 1
             node = self._nodes[number].id
-            digest = None if self._flavour[number] is Flavour.RELEASE else self._digest(number)
+            digest = None if self._flavour[number] is _RELEASE else self._digest(number)
             granted_by = None if number in self._fresh else self._name(self._giver)
             self._out.append(Execute(node, digest, attempt, self._name(self._freed_by[number]), granted_by))
 
@@ -267,16 +271,17 @@ class Scheduler:
         """Bring a node to its end; `_settle` decides about the nodes that waited for it."""
         self._move(number, state)
         self._open -= 1
-        if self._flavour[number] is not Flavour.RELEASE:
+        if self._flavour[number] is not _RELEASE:
             self._open_ordinary -= 1
-            if state is not State.DONE:
+            if state is not _DONE:
                 self._missed(number, state)
+        if state is not _DONE:
+            for after in self._after[number]:
+                self._spoiled_by.setdefault(after, number)
         missing = self._missing
         for after in self._after[number]:
-            if state is not State.DONE:
-                self._spoiled_by.setdefault(after, number)
             missing[after] -= 1
-            if missing[after] == 0:
+            if not missing[after]:
                 self._freed_by[after] = number
                 self._freed.append(after)
 
@@ -325,7 +330,7 @@ class Scheduler:
                 self._queue.push(self._nodes[number].action.needs.pools, self._priority(number), number)
         for number in self._running:
             flavour = self._flavour[number]
-            spared = flavour is Flavour.RELEASE or (flavour is Flavour.BUILD and not builds_too)
+            spared = flavour is _RELEASE or (flavour is _BUILD and not builds_too)
             if not spared and self._state[number] is State.RUNNING:
                 self._because[number] = reason
                 self._move(number, State.STOPPING)
@@ -345,19 +350,19 @@ class Scheduler:
     # Values
 
     def _is_ordinary(self, number: int) -> bool:
-        return self._flavour[number] is not Flavour.RELEASE
+        return self._flavour[number] is not _RELEASE
 
     def _digest(self, number: int) -> Digest:
         known = self._digests[number]
         if known is not None:
             return known
-        node = self._nodes[number]
+        node, outputs, numbers = self._nodes[number], self._output, self._number
         inputs: dict[str, Digest] = {}
         for name, source in node.inputs.items():
-            output = self._output[self._number[source]]
+            output = outputs[numbers[source]]
             assert output is not None, f"{node.id} was unblocked before {source} put anything out"
             inputs[name] = output.digest
-        digest = self._digests[number] = action_digest(action_document(node.action, inputs))
+        digest = self._digests[number] = action_digest(node.action, inputs)
         return digest
 
     def _priority(self, number: int) -> float:

@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 from msgspec.structs import force_setattr
 
-from banger.model.digest import Canonical, Digest, digest_of
+from banger.model.digest import Canonical, Digest, digest_of, digest_of_action
 
 MEMORY = "memory_mib"
 """The pool of the host's memory, in MiB: what a VM is given, for as long as it is being started."""
@@ -94,11 +94,11 @@ def action_document(action: Action, inputs: Mapping[str, Digest]) -> dict[str, C
     return {
         "kind": action.kind,
         "version": action.version,
-        "params": dict(action.params),
-        "inputs": dict(inputs),
+        "params": action.params,
+        "inputs": inputs,
     }
 
 
-def action_digest(document: Mapping[str, Canonical]) -> Digest:
-    """Digest an `action_document`."""
-    return digest_of("banger.action", document)
+def action_digest(action: Action, inputs: Mapping[str, Digest]) -> Digest:
+    """Digest of an action's document, domain `banger.action`."""
+    return digest_of_action(action.kind, action.version, action.params, inputs)

@@ -102,14 +102,19 @@ class ActionCache:
         with self._database.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def load(self, wanted: int) -> dict[Digest, Row]:
-        """Every record, as it is stored, if `wanted` of them are a good part of all; otherwise none.
+    def data_version(self) -> int:
+        """Another number once another process has committed anything."""
+        (version,) = self._database.connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def load(self, wanted: int) -> dict[Digest, Row] | None:
+        """Every record, as it is stored, if `wanted` of them are a good part of all; otherwise None.
 
         Reading a table costs a sixth of what reading it row by row does.
         """
         (count,) = self._database.rows("SELECT count(*) FROM actions")[0]
-        if not 0 < count <= wanted * _WORTH_LOADING:
-            return {}
+        if count > wanted * _WORTH_LOADING:
+            return None
         cursor = self._database.connection.cursor()
         cursor.row_factory = None
         return {row[0]: row for row in cursor.execute(f"SELECT {', '.join(Row.__annotations__)} FROM actions")}  # noqa: S608

@@ -25,10 +25,18 @@ class Recorder:
         self._outputs: dict[Digest, Output] = {}
         self._then: list[Callable[[], None]] = []
         self._written_at = clock.monotonic()
+        self._puts = 0
 
     def __len__(self) -> int:
         """How many are not written yet."""
         return len(self._rows)
+
+    def mark(self) -> tuple[int, int]:
+        """Changes whenever a record is put: the first number by another process, the second by one for each of ours.
+
+        (PRAGMA data_version tells whether another connection has written to the database.)
+        """
+        return self._actions.data_version(), self._puts
 
     def get(self, digest: Digest) -> Output | None:
         """The remembered output as it is this moment, whichever process recorded it."""
@@ -51,6 +59,7 @@ class Recorder:
             digest, document, output, label=label, run_id=run_id, seconds=seconds
         )
         self._outputs[digest] = output
+        self._puts += 1
         self._then.append(then)
         if len(self._rows) >= MOST_ROWS or self._clock.monotonic() - self._written_at >= EVERY_S:
             self.flush()

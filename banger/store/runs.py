@@ -1,7 +1,7 @@
 """Runs and how long each node of them took: what `bench` shows and `plan` predicts from."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
@@ -36,14 +36,8 @@ class NodeRun(msgspec.Struct, frozen=True):
     bound_by: str | None = None
 
 
-class Hit(NamedTuple):
-    """A node whose output was remembered, and when that was found."""
-
-    node: str
-    kind: str
-    flavour: str
-    at_s: float
-    digest: str
+Hit: TypeAlias = tuple[str, str, str, float, str]
+"""A node whose output was remembered: its id, kind and flavour, when that was found, and the action digest."""
 
 
 _COLUMNS = ("run_id", *NodeRun.__struct_fields__)
@@ -131,9 +125,9 @@ class Runs:
 def _hits(packed: bytes | None) -> list[NodeRun]:
     hits = [] if packed is None else msgspec.msgpack.decode(packed, type=list[Hit])
     return [
-        NodeRun(hit.node, hit.kind, hit.flavour, "hit", "done", hit.at_s, hit.at_s, hit.at_s, hit.digest, hit.at_s, hit.at_s)
-        for hit in hits
-    ]  # fmt: skip
+        NodeRun(node, kind, flavour, "hit", "done", at_s, at_s, at_s, digest, at_s, at_s)
+        for node, kind, flavour, at_s, digest in hits
+    ]
 
 
 def _median(values: Sequence[float]) -> float:

@@ -19,29 +19,41 @@ class Scratch:
         with self.on_demand() as make:
             yield make()
 
-    @contextmanager
-    def on_demand(self) -> Iterator[Callable[[], Path]]:
-        """The same for who may not need one: the directory is made when the block asks for it."""
-        path = self.root / os.urandom(16).hex()
-        made = False
-
-        def make() -> Path:
-            nonlocal made
-            path.mkdir(mode=0o700)
-            made = True
-            return path
-
-        try:
-            yield make
-        finally:
-            if made:
-                remove_tree(path, below=self.root)
+    def on_demand(self) -> "OnDemand":
+        """The same for who may not need one: the block is given a function that makes the directory."""
+        return OnDemand(self.root)
 
     def sweep(self) -> None:
         """Remove what a killed process left. Only when this process alone owns the state directory."""
         for path in self.root.iterdir():
             with suppress(PermissionError):  # files of subordinate ids, which only a user namespace can remove
                 remove_tree(path, below=self.root)
+
+
+class OnDemand:
+    """A directory that is made when it is asked for, and is gone after the block."""
+
+    __slots__ = ("_made", "_root")
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: Path | None = None
+
+    def __enter__(self) -> Callable[[], Path]:
+        """Give the function that makes it."""
+        return self._make
+
+    def __exit__(self, *_: object) -> None:
+        """Remove it with all that is in it."""
+        if self._made is not None:
+            remove_tree(self._made, below=self._root)
+
+    def _make(self) -> Path:
+        if self._made is None:
+            path = self._root / os.urandom(16).hex()
+            path.mkdir(mode=0o700)
+            self._made = path
+        return self._made
 
 
 def remove_tree(path: Path, *, below: Path) -> None:

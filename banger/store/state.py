@@ -16,10 +16,10 @@ from banger.store.lock import GuestLock, StateLock, is_free, opening
 from banger.store.recorder import Recorder
 from banger.store.runs import Runs
 from banger.store.scratch import Scratch
-from banger.store.vms import Vms
 
 if TYPE_CHECKING:
     from banger.store.answers import Answers
+    from banger.store.vms import Vms
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class State:
     recorder: Recorder
     claims: Claims
     journal: Journal
-    vms: Vms
     runs: Runs
     scratch: Scratch
 
@@ -50,6 +49,13 @@ class State:
         from banger.store.answers import Answers
 
         return Answers(self.root / "answers", self.clock)
+
+    @cached_property
+    def vms(self) -> "Vms":
+        """The VMs that exist by name."""
+        from banger.store.vms import Vms
+
+        return Vms(self.database, self.clock)
 
     @property
     def vms_dir(self) -> Path:
@@ -115,7 +121,6 @@ def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, *, alone: bool)
         recorder=Recorder(actions, clock),
         claims=Claims(root / "claims"),
         journal=Journal(database),
-        vms=Vms(database, clock),
         runs=Runs(database, clock),
         scratch=scratch,
     )

@@ -216,7 +216,7 @@ def refs_of(task: Task[Any]) -> dict[str, Ref[Any]]:
         if type(value) is Ref:
             found[name] = value
         elif _is_refs(value):
-            found.update((f"{name}.{place}", one) for place, one in enumerate(value))
+            found.update((_place(name, place), one) for place, one in enumerate(value))
     return found
 
 
@@ -235,7 +235,8 @@ def action_and_inputs(task: Task[Any]) -> tuple[Action, dict[str, str]]:
         elif kind in _PLAIN:
             params[name] = value
         elif _is_refs(value):
-            inputs.update((f"{name}.{place}", one.node) for place, one in enumerate(value))
+            for place, one in enumerate(value):
+                inputs[_place(name, place)] = one.node
         else:
             params[name] = msgspec.to_builtins(value)
     action = Action(
@@ -252,8 +253,13 @@ def action_and_inputs(task: Task[Any]) -> tuple[Action, dict[str, str]]:
     return action, inputs
 
 
+@cache
+def _place(name: str, place: int) -> str:
+    return f"{name}.{place}"
+
+
 def _is_refs(value: object) -> bool:
-    return type(value) is tuple and bool(value) and all(type(one) is Ref for one in value)
+    return type(value) is tuple and bool(value) and type(value[0]) is Ref
 
 
 @cache
