@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.abc
+import msgspec
 
 from banger.engine.decide import Decider
 from banger.engine.flights import Flights, Landing, Made
@@ -35,8 +35,7 @@ _BACKOFF_FIRST_S = 0.5
 _BACKOFF_MOST_S = 30.0
 
 
-@dataclass(eq=False, slots=True)
-class _Seat:
+class _Seat(msgspec.Struct, eq=False):
     """A Build of this run, aboard a flight; a `banger.engine.flights.Passenger`."""
 
     driver: "Driver"

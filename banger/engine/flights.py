@@ -4,23 +4,20 @@ A flight outlives the run that began it when another waits for it, so no task gr
 of the event loop itself, kept here until it has landed, and nobody who boarded ends before it has, or has left it.
 """
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import anyio
+import msgspec
 
 from banger.model.action import Output
 from banger.model.digest import Digest
 from banger.model.errors import DeadlineError
 from banger.tasks import Progress
 
-if TYPE_CHECKING:
-    import asyncio
-
-    import anyio
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """How a flight landed well. `reused`: somebody else had made it meanwhile."""
 
     output: Output
@@ -55,32 +52,32 @@ class Passenger(Protocol):
         """It is over. Must not raise."""
 
 
-@dataclass(eq=False)
-class Flight:
+class Flight(msgspec.Struct, eq=False):
     """One Build under way. `pilot`: the passenger that it was begun for, whether or not it is still aboard."""
 
     pilot: Passenger
     make: "Make"
     deadline_s: float
-    passengers: dict[Passenger, None] = field(default_factory=dict)
+    passengers: dict[Passenger, None]
+    scope: anyio.CancelScope = msgspec.field(default_factory=anyio.CancelScope)
     called_off: bool = False
-    scope: "anyio.CancelScope | None" = None
-    task: "asyncio.Task[None] | None" = None
-    next: "list[Flight]" = field(default_factory=list)
+    task: Any = None
+    next: "list[Flight]" = []
     """Those who came when it was called off already, each with a flight of its own in mind."""
 
     def started(self) -> None:
-        """The work itself begins: from here on its deadline runs."""
-        import anyio
-
-        assert self.scope is not None
-        self.scope.deadline = anyio.current_time() + self.deadline_s
+        """The work itself begins; its deadline runs."""
         self.pilot.started()
 
     def waiting(self, who: str) -> None:
-        """Another process makes it."""
+        """Another process makes it; however long that takes is no concern of the deadline."""
+        self.scope.deadline = math.inf
         for passenger in self.passengers:
             passenger.waiting(who)
+
+    def ours(self) -> None:
+        """It is for us to make, after all."""
+        self.scope.deadline = anyio.current_time() + self.deadline_s
 
     def progress(self, progress: Progress) -> None:
         """Tell everybody aboard how far it is."""
@@ -123,21 +120,16 @@ class Flights:
             passenger.landed(None)
         elif passenger in flight.passengers:
             flight.called_off = True
-            assert flight.scope is not None
             flight.scope.cancel()
 
     def _take_off(self, digest: Digest, flight: Flight) -> None:
-        import asyncio
-
-        import anyio
-
         self._flights[digest] = flight
-        flight.scope = anyio.CancelScope()
-        flight.task = asyncio.get_running_loop().create_task(self._fly(digest, flight))
+        loop = asyncio.get_running_loop()
+        flight.scope.deadline = loop.time() + flight.deadline_s
+        flight.task = loop.create_task(self._fly(digest, flight))
 
     async def _fly(self, digest: Digest, flight: Flight) -> None:
         landing: Landing = None
-        assert flight.scope is not None
         try:
             with flight.scope:
                 try:
@@ -149,7 +141,10 @@ class Flights:
         finally:
             del self._flights[digest]
             for passenger in flight.passengers:
-                passenger.landed(landing)
+                if isinstance(landing, Made) and passenger is not flight.pilot:
+                    passenger.landed(Made(landing.output, reused=True))
+                else:
+                    passenger.landed(landing)
             for waiting in flight.next:
                 (again,) = waiting.passengers
                 self.board(digest, again, waiting.make, deadline_s=waiting.deadline_s)

@@ -1,5 +1,6 @@
 """Perform one node: build and record, ask, wait, apply with a lease, or undo."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,7 @@ class Performer:
         self._run_id = run_id
         self._checkpoint = checkpoint
         self._graceful = graceful
+        self._flushing = False
 
     def accept(self, node: Node, output: Output) -> None:
         """Take in what a node put out, for those that need it."""
@@ -104,6 +106,7 @@ class Performer:
         claims, recorder = self._state.claims, self._state.recorder
         if not claims.take(digest):
             await self._wait_for_claim(digest, flight)
+            flight.ours()
         recorded = False
         try:
             known = self._remembered.look_again(digest)
@@ -119,15 +122,26 @@ class Performer:
                 label=node.label,
                 run_id=self._run_id,
                 seconds=seconds,
-                then=partial(claims.give_back, digest),
             )
             recorded = True
             self._remembered.recorded(digest, output)
+            self._flush_soon()
         finally:
             if not recorded:
                 claims.give_back(digest)
         self._checkpoint(node.id, "recorded")
         return Made(output)
+
+    def _flush_soon(self) -> None:
+        """The last of a burst of Builds is on record soon, too, whatever long one comes after it."""
+        if not self._flushing and len(self._state.recorder):
+            self._flushing = True
+            asyncio.get_running_loop().call_later(EVERY_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._state.claims.closed:
+            self._state.recorder.flush()
 
     async def _make(self, node: Node, flight: Flight) -> tuple[Output, float]:
         task = self._plan.tasks[node.id]

@@ -31,6 +31,7 @@ class Pools:
         self.free = dict(capacities)
         self.turns = 0
         """Grows whenever somebody who could not be served may be served now."""
+        self._starving = False  # perhaps a line was passed over too often
         self._lines: dict[_Line, None] = {}  # those with somebody in them, in the order in which they formed
 
     def refusal(self, claim: Claim) -> str | None:
@@ -52,20 +53,23 @@ class Pools:
         """Whether the head of a line can be granted its claim now."""
         if not self._fits(line.claim):
             return False
-        saving = self._saving_for()
+        saving = self._saving_for() if self._starving else None
         return saving is None or saving is line or not _overlap(saving.claim, line.claim)
 
     def take(self, line: _Line) -> int:
         """Grant the head of a line its claim, and return it."""
         for pool, amount in line.claim:
             self.free[pool] -= amount
-        line.passed_over = 0
+        if line.passed_over:
+            line.passed_over = 0
+            self._starving = self._saving_for() is not None
         _, node = heapq.heappop(line.heap)
         if not line.heap:
             del self._lines[line]
         for other in self._lines:
             if other is not line and _overlap(other.claim, line.claim) and not self._fits(other.claim):
                 other.passed_over += 1
+                self._starving = self._starving or other.passed_over >= PATIENCE
         return node
 
     def join(self, line: _Line) -> None:
@@ -82,7 +86,10 @@ class Pools:
         return max(starved, key=lambda line: line.passed_over, default=None)
 
     def _fits(self, claim: Claim) -> bool:
-        return all(self.free[pool] >= amount for pool, amount in claim)
+        for pool, amount in claim:  # noqa: SIM110 - a generator costs more than all of this
+            if self.free[pool] < amount:
+                return False
+        return True
 
 
 class Queue:
@@ -109,11 +116,14 @@ class Queue:
         """Claim for, and return, the best node whose claim can be granted now."""
         if not self._waiting:
             return None
-        fitting = [line for line in self._lines.values() if line.heap and self.pools.may_take(line)]
-        if not fitting:
+        best: _Line | None = None
+        for line in self._lines.values():
+            if line.heap and (best is None or line.heap[0] < best.heap[0]) and self.pools.may_take(line):
+                best = line
+        if best is None:
             return None
         self._waiting -= 1
-        return self.pools.take(min(fitting, key=lambda line: line.heap[0]))
+        return self.pools.take(best)
 
     def drain(self) -> list[int]:
         """Empty the queue and return the nodes in it, by number."""

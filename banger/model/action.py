@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 from msgspec.structs import force_setattr
 
-from banger.model.digest import Canonical, Digest, digest_of, digest_of_action
+from banger.model.digest import Canonical, Digest, digest_of, digest_of_action, digest_of_value
 
 MEMORY = "memory_mib"
 """The pool of the host's memory, in MiB: what a VM is given, for as long as it is being started."""
@@ -84,7 +84,11 @@ class Output(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Compute the digest."""
-        if not self.digest:
+        if self.digest:
+            return
+        if not self.artifacts:
+            force_setattr(self, "digest", digest_of_value(self.value))
+        else:
             document = {"value": self.value, "artifacts": list(self.artifacts)}
             force_setattr(self, "digest", digest_of("banger.output", document))
 

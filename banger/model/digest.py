@@ -54,6 +54,13 @@ def digest_of_action(kind: str, version: int, params: Mapping[str, Canonical], i
     return Digest("sha256:" + hashlib.sha256(_bytes(parts)).hexdigest())
 
 
+def digest_of_value(value: Canonical) -> Digest:
+    """`digest_of("banger.output", {...})` of a value that speaks of no artifacts."""
+    parts = ["banger\x0013:banger.outputd2:s9:artifactsl0:s5:value"]
+    _encode(value, parts)
+    return Digest("sha256:" + hashlib.sha256(_bytes(parts)).hexdigest())
+
+
 _TEMPLATES: dict[tuple[str | int, ...], tuple[str, str]] = {}
 """What comes before and after the parameters, by kind, version and names of inputs: there are as many as tasks."""
 

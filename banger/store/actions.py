@@ -102,11 +102,6 @@ class ActionCache:
         with self._database.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def data_version(self) -> int:
-        """Another number once another process has committed anything."""
-        (version,) = self._database.connection.execute("PRAGMA data_version").fetchone()
-        return int(version)
-
     def load(self, wanted: int) -> dict[Digest, Row] | None:
         """Every record, as it is stored, if `wanted` of them are a good part of all; otherwise None.
 

@@ -4,12 +4,13 @@ What is lost when the machine stops is the record of at most `EVERY_S` of work, 
 a Build may count as done before its record is durable, but nobody else is let in on it: a claim is given back after.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from banger.model.action import Output
 from banger.model.clock import Clock
 from banger.model.digest import Canonical, Digest
 from banger.store.actions import ActionCache
+from banger.store.claims import Claims
 
 EVERY_S = 0.1
 MOST_ROWS = 1000
@@ -18,12 +19,12 @@ MOST_ROWS = 1000
 class Recorder:
     """The one way by which Builds reach the action cache."""
 
-    def __init__(self, actions: ActionCache, clock: Clock) -> None:
+    def __init__(self, actions: ActionCache, claims: Claims, clock: Clock) -> None:
         self._actions = actions
+        self._claims = claims
         self._clock = clock
         self._rows: dict[Digest, tuple[object, ...]] = {}
         self._outputs: dict[Digest, Output] = {}
-        self._then: list[Callable[[], None]] = []
         self._written_at = clock.monotonic()
         self._puts = 0
 
@@ -31,12 +32,9 @@ class Recorder:
         """How many are not written yet."""
         return len(self._rows)
 
-    def mark(self) -> tuple[int, int]:
-        """Changes whenever a record is put: the first number by another process, the second by one for each of ours.
-
-        (PRAGMA data_version tells whether another connection has written to the database.)
-        """
-        return self._actions.data_version(), self._puts
+    def mark(self) -> tuple[bytes, int]:
+        """Changes whenever a record is put: the first part by other processes, the second by one for each of ours."""
+        return self._claims.announced(), self._puts
 
     def get(self, digest: Digest) -> Output | None:
         """The remembered output as it is this moment, whichever process recorded it."""
@@ -52,15 +50,13 @@ class Recorder:
         label: str,
         run_id: str,
         seconds: float,
-        then: Callable[[], None],
     ) -> None:
-        """Remember a success; `then` is called once it is durable. Written at once if nothing was for `EVERY_S`."""
+        """Remember a success. Its claim is given back once it is durable: at once, if nothing was for `EVERY_S`."""
         self._rows[digest] = self._actions.row(
             digest, document, output, label=label, run_id=run_id, seconds=seconds
         )
         self._outputs[digest] = output
         self._puts += 1
-        self._then.append(then)
         if len(self._rows) >= MOST_ROWS or self._clock.monotonic() - self._written_at >= EVERY_S:
             self.flush()
 
@@ -70,8 +66,8 @@ class Recorder:
         if not self._rows:
             return
         self._actions.put_rows(self._rows.values())
+        self._claims.announce()
+        for digest in self._rows:
+            self._claims.give_back(digest)
         self._rows.clear()
         self._outputs.clear()
-        for call in self._then:
-            call()
-        self._then.clear()

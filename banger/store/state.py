@@ -111,6 +111,7 @@ def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, *, alone: bool)
         scratch.sweep()
         cas.sweep()
     actions = ActionCache(database, cas, clock)
+    claims = Claims(root / "claims")
     return State(
         root=root,
         lock=lock,
@@ -118,8 +119,8 @@ def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, *, alone: bool)
         database=database,
         cas=cas,
         actions=actions,
-        recorder=Recorder(actions, clock),
-        claims=Claims(root / "claims"),
+        recorder=Recorder(actions, claims, clock),
+        claims=claims,
         journal=Journal(database),
         runs=Runs(database, clock),
         scratch=scratch,

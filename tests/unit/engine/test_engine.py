@@ -196,25 +196,6 @@ async def test_eight_concurrent_runs_make_an_artifact_once(state: State) -> None
     assert LOG == ["build x"]
 
 
-async def test_a_joined_build_that_is_cancelled_is_taken_over(state: State) -> None:
-    engine = Engine(state)
-    scopes = [anyio.CancelScope(), anyio.CancelScope()]
-
-    async def run(scope: anyio.CancelScope) -> None:
-        plan = Plan("test")
-        plan.add(ToyBuild(name="x", seconds_ms=50))
-        with scope:
-            await engine.run(plan, Events())
-
-    async with anyio.create_task_group() as group:
-        for scope in scopes:
-            group.start_soon(run, scope)
-        await anyio.sleep(0.02)
-        scopes[0].cancel()
-    assert LOG == ["build x", "build x"]
-    assert len(state.actions.all()) == 1
-
-
 async def test_a_node_that_asks_for_more_than_there_is_says_so(state: State) -> None:
     plan = Plan("test")
     plan.add(ToyBuild(name="x"))
