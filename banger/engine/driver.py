@@ -21,6 +21,7 @@ from banger.graph.events import (
     Execute,
     Failed,
     Finished,
+    Joined,
     RetryDue,
     RetryLater,
     Stop,
@@ -51,6 +52,9 @@ class _Seat(msgspec.Struct, eq=False):
 
     def waiting(self, who: str) -> None:
         self.driver.observer.waiting(self.driver.node(self.command), who)
+
+    def joined(self) -> None:
+        self.driver.feed(Joined(self.command.node))
 
     def progress(self, progress: Progress) -> None:
         self.driver.observer.progress(self.driver.node(self.command), progress)

@@ -45,6 +45,9 @@ class Passenger(Protocol):
     def waiting(self, who: str) -> None:
         """It is being made for somebody else."""
 
+    def joined(self) -> None:
+        """All there is to do for it is to wait."""
+
     def progress(self, progress: Progress) -> None:
         """How far it is."""
 
@@ -105,6 +108,7 @@ class Flights:
             flight.next.append(Flight(passenger, make, deadline_s, {passenger: None}))
         else:
             flight.passengers[passenger] = None
+            passenger.joined()
 
     def leave(self, digest: Digest, passenger: Passenger) -> None:
         """Do not wait any longer. The last to leave is landed when the work has been called off and has ended."""

@@ -107,7 +107,6 @@ class Performer:
         if not claims.take(digest):
             await self._wait_for_claim(digest, flight)
             flight.ours()
-        recorded = False
         try:
             known = self._remembered.look_again(digest)
             if known is not None:
@@ -123,11 +122,10 @@ class Performer:
                 run_id=self._run_id,
                 seconds=seconds,
             )
-            recorded = True
             self._remembered.recorded(digest, output)
             self._flush_soon()
         finally:
-            if not recorded:
+            if digest not in recorder:  # otherwise the claim ends when the record is durable
                 claims.give_back(digest)
         self._checkpoint(node.id, "recorded")
         return Made(output)

@@ -41,6 +41,12 @@ class Stopped(msgspec.Struct, frozen=True):
     node: str
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """A running Build turns out to be made by another run: this one waits, and needs nothing of the pools for that."""
+
+    node: str
+
+
 class RetryDue(msgspec.Struct, frozen=True):
     """The delay asked for by RetryLater is over."""
 
@@ -57,7 +63,7 @@ class Abort(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event: TypeAlias = Begin | LookedUp | Finished | Failed | Stopped | RetryDue | Room | Abort
+Event: TypeAlias = Begin | LookedUp | Finished | Failed | Stopped | Joined | RetryDue | Room | Abort
 
 
 class Lookup(msgspec.Struct, frozen=True):

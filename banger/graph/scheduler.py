@@ -19,6 +19,7 @@ from banger.graph.events import (
     Execute,
     Failed,
     Finished,
+    Joined,
     LookedUp,
     Lookup,
     RetryDue,
@@ -81,6 +82,7 @@ class Scheduler:
         self._adopted: set[int] = set()
         self._kept: list[int] = []
         self._running: dict[int, None] = {}
+        self._joined: set[int] = set()  # running, and waiting for another run
         self._backing_off: dict[int, None] = {}
         self._freed: deque[int] = deque()
         self._queue = Queue(pools if isinstance(pools, Pools) else Pools(pools))
@@ -115,6 +117,8 @@ class Scheduler:
                 self._on_failed(self._number[event.node], event)
             case Stopped():
                 self._end_running(self._number[event.node], State.CANCELLED)
+            case Joined():
+                self._on_joined(self._number[event.node])
             case RetryDue():
                 self._on_retry_due(self._number[event.node])
             case Begin():
@@ -190,6 +194,12 @@ class Scheduler:
         self._because[number] = event.message
         self._end_running(number, State.FAILED)
 
+    def _on_joined(self, number: int) -> None:
+        if number in self._running and number not in self._joined:
+            self._queue.pools.give_back(self._nodes[number].action.needs.pools)
+            self._joined.add(number)
+            self._giver = number
+
     def _may_retry(self, number: int) -> bool:
         if self._state[number] is not State.RUNNING or self._attempt[number] > self._nodes[number].action.retries:
             return False
@@ -259,9 +269,12 @@ class Scheduler:
             self._out.append(Execute(node, digest, attempt, self._name(self._freed_by[number]), granted_by))
 
     def _give_back(self, number: int) -> None:
-        self._queue.pools.give_back(self._nodes[number].action.needs.pools)
+        if number in self._joined:
+            self._joined.discard(number)
+        else:
+            self._queue.pools.give_back(self._nodes[number].action.needs.pools)
+            self._giver = number
         del self._running[number]
-        self._giver = number
 
     def _end_running(self, number: int, state: State) -> None:
         self._give_back(number)

@@ -32,6 +32,10 @@ class Recorder:
         """How many are not written yet."""
         return len(self._rows)
 
+    def __contains__(self, digest: Digest) -> bool:
+        """Whether that one is not written yet: it is ours until it is."""
+        return digest in self._rows
+
     def mark(self) -> tuple[bytes, int]:
         """Changes whenever a record is put: the first part by other processes, the second by one for each of ours."""
         return self._claims.announced(), self._puts
