@@ -1,4 +1,4 @@
-"""Fixtures for tests that boot real guests: the kernel and the image are made once for all of them."""
+"""Which tests run when, and fixtures for tests that boot real guests: the kernel and the image are made once."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.real import Banger, copy_state
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave nightly tests out unless they are asked for by that name."""
+    if "nightly" not in str(config.getoption("markexpr")):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,9 @@ class _Seat(msgspec.Struct, eq=False):
     def waiting(self, who: str) -> None:
         self.driver.observer.waiting(self.driver.node(self.command), who)
 
+    def made(self) -> None:
+        self.driver.observer.finished(self.driver.node(self.command))
+
     def joined(self) -> None:
         self.driver.feed(Joined(self.command.node))
 
@@ -185,6 +188,7 @@ class Driver:
                 landing.__cause__ = error
             except Exception as error:  # noqa: BLE001 - a bug in one task must not keep the others from being undone
                 landing = error
+        self.observer.finished(node)
         self.landed(command, landing)
 
     def landed(self, command: Execute, landing: Landing) -> None:

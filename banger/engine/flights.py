@@ -45,6 +45,9 @@ class Passenger(Protocol):
     def waiting(self, who: str) -> None:
         """It is being made for somebody else."""
 
+    def made(self) -> None:
+        """It is made, for this one; to record it is what is left."""
+
     def joined(self) -> None:
         """All there is to do for it is to wait."""
 
@@ -69,8 +72,14 @@ class Flight(msgspec.Struct, eq=False):
     """Those who came when it was called off already, each with a flight of its own in mind."""
 
     def started(self) -> None:
-        """The work itself begins; its deadline runs."""
-        self.pilot.started()
+        """The work itself begins."""
+        if self.pilot in self.passengers:
+            self.pilot.started()
+
+    def made(self) -> None:
+        """The work itself is over."""
+        if self.pilot in self.passengers:
+            self.pilot.made()
 
     def waiting(self, who: str) -> None:
         """Another process makes it; however long that takes is no concern of the deadline."""

@@ -113,6 +113,7 @@ class Performer:
                 return Made(known, reused=True)
             flight.started()
             output, seconds = await self._make(node, flight)
+            flight.made()
             document = action_document(node.action, self._input_digests(node))
             recorder.put(
                 digest,

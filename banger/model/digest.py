@@ -69,7 +69,8 @@ def _template(kind: str, version: int, names: Iterable[str]) -> tuple[str, str]:
     assert not any(one in name for name in names for one in "%()"), "a name of an input is that of a field"
     inputs = "".join(f"{_text(name)}s71:%({name})s" for name in sorted(names))
     before = f"banger\x0013:banger.actiond4:{_text('inputs')}d{len(tuple(names))}:{inputs}"
-    return f"{before}{_text('kind')}{_text(kind)}{_text('params')}", f"{_text('version')}i{version};"
+    framed = _text(kind).replace("%", "%%")
+    return f"{before}{_text('kind')}{framed}{_text('params')}", f"{_text('version')}i{version};"
 
 
 def canonical_bytes(value: Canonical) -> bytes:

@@ -35,6 +35,16 @@ class NodeRun(msgspec.Struct, frozen=True):
     attempt: int = 1
     bound_by: str | None = None
 
+    def stages(self) -> dict[str, float]:
+        """Seconds of each stage, from the start of the run to where this attempt was published."""
+        return {
+            "inputs": self.queued_s,
+            "resources": self.claimed_s - self.queued_s,
+            "dispatch": self.started_s - self.claimed_s,
+            "run": self.finished_s - self.started_s,
+            "publish": self.published_s - self.finished_s,
+        }
+
 
 Hit: TypeAlias = tuple[str, str, str, float, str]
 """A node whose output was remembered: its id, kind and flavour, when that was found, and the action digest."""

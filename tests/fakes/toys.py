@@ -73,6 +73,10 @@ class ToyEffect(Effect[str], frozen=True, kw_only=True):
     below: Ref[str] | None = None
     fail: bool = False
     stuck: bool = False
+    needs_mib: int = 0
+
+    def claims(self) -> Needs:
+        return Needs(pools=(("memory_mib", self.needs_mib),)) if self.needs_mib else self.needs
 
     def _path(self, ctx: Context) -> Path:
         return ctx.state.root / f"host-{self.name}"
