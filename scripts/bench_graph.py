@@ -1,10 +1,11 @@
-"""What banger's engine costs beside doit and ninja: `scripts/bench_graph.py [ROUNDS]`. Needs `doit` and `ninja` on the PATH or in
-the virtual environment that $BENCH_VENV names (python3 -m venv DIR; DIR/bin/pip install doit ninja).
+"""What banger's engine costs beside doit and ninja: `scripts/bench_graph.py [ROUNDS]`.
 
 10,000 nodes that do nothing in 10 layers of 1,000, each with 3 inputs: cold, with nothing to do, and with one input
 changed. One round runs each of the programs once; medians of whole processes, from start to exit. doit has the same
 real dependencies (files; its actions are Python functions, no process is started for them); of ninja only the run with
-nothing to do can be compared, since it starts a process for every node. Prints a table and each target; fails if one is missed.
+nothing to do can be compared, since it starts a process for every node. Prints a table and each target; fails if one
+is missed. doit and ninja are on the PATH, or in the virtual environment $BENCH_VENV (python3 -m venv DIR;
+DIR/bin/pip install doit ninja). $BENCH_DIR: where files are made, if not in the usual place for temporary ones.
 """
 
 import json
@@ -73,8 +74,8 @@ def main() -> int:
 
 
 def _measure(place: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    doit, ninja, state = place / "doit", place / "ninja", place / "state"
-    for one in (doit / "in", ninja, state):
+    doit, ninja = place / "doit", place / "ninja"
+    for one in (doit / "in", doit / "out", ninja):
         one.mkdir(parents=True)
     for number in range(WIDTH):
         (doit / "in" / str(number)).write_text("0")
@@ -89,20 +90,21 @@ def _measure(place: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str
         action()
         times.setdefault(name, []).append(time.perf_counter() - begun)
 
-    def banger(*words: str, nodes: int = NODES, layers: int = LAYERS, where: Path = state) -> dict[str, float]:
+    def banger(*words: str, nodes: int = NODES, layers: int = LAYERS, where: Path | None = None) -> dict[str, float]:
         shape = ["--nodes", str(nodes), "--layers", str(layers), "--fan-in", str(FAN_IN)]
         program = str(Path(sys.executable).with_name("banger"))
-        out = _run([program, "bench", "graph", *shape, "--state-dir", str(where), "--json", *words], place)
+        out = _run([program, "bench", "graph", *shape, "--state-dir", str(where or state), "--json", *words], place)
         result: dict[str, float] = json.loads(out)
         return result
 
+    state = place / "state0"
     null_us: list[float] = []
     hops: list[float] = []
     for number in range(rounds):
-        shutil.rmtree(state)
-        shutil.rmtree(doit / "out", ignore_errors=True)
+        state = place / f"state{number}"
+        for one in (doit / "out").iterdir():
+            one.unlink()
         (doit / "doit.json").unlink(missing_ok=True)
-        (doit / "out").mkdir()
         take("doit cold", lambda: _run([_tool("doit"), "run"], doit))
         take("banger cold", banger)
         take("doit nothing to do", lambda: _run([_tool("doit"), "run"], doit))

@@ -17,6 +17,7 @@ from banger.model.digest import Digest
 from banger.model.errors import DeadlineError
 from banger.tasks import Progress
 
+
 class Made(msgspec.Struct, frozen=True):
     """How a flight landed well. `reused`: somebody else had made it meanwhile."""
 

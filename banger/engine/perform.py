@@ -30,7 +30,6 @@ from banger.tasks import (
     Gate,
     Progress,
     Query,
-    Task,
     input_types,
     output_type,
     refs_of,

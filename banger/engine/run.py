@@ -24,8 +24,8 @@ from banger.store.state import State
 from banger.tasks import find_task
 
 if TYPE_CHECKING:
-    from banger.engine.flights import Flights
     from banger.engine.driver import Driver
+    from banger.engine.flights import Flights
     from banger.engine.perform import Checkpoint
 
 
@@ -104,7 +104,9 @@ class Engine:
     def refuse_what_cannot_fit(self, graph: Graph) -> None:
         """Raises SpecError if a node asks for more than this host has in all: it would wait for ever."""
         pools = self.sharing.pools
-        too_much = {claim for claim in {node.action.needs.pools for node in graph.nodes.values()} if pools.refusal(claim)}
+        too_much = {
+            claim for claim in {node.action.needs.pools for node in graph.nodes.values()} if pools.refusal(claim)
+        }
         for node in graph.nodes.values() if too_much else ():
             claim = node.action.needs.pools
             if claim in too_much:

@@ -124,7 +124,9 @@ class EngineService:
         name = check_vm_name(request.name) if request.name else "vm"
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
-        return preview(self._state, plan_create(request, vm="0" * 32, name=name, host=await self._facts()))
+        plan = plan_create(request, vm="0" * 32, name=name, host=await self._facts())
+        self._engine.refuse_what_cannot_fit(plan.graph())
+        return preview(self._state, plan)
 
     async def bench(self) -> list[BenchRow]:
         """Stage times of the creates so far."""

@@ -7,7 +7,8 @@ a graph of 10,000 nodes is looked at on every run that has nothing to do.
 
 from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from banger.graph.build import Graph
 from banger.graph.events import (
@@ -102,31 +103,24 @@ class Scheduler:
         self._open_ordinary = count - self._flavour.count(_RELEASE)
         self._story = array("Q")
         self._out: list[Command] = []
+        self._on: Mapping[type[Event], Callable[[Any], None]] = {
+            Begin: self._on_begin,
+            LookedUp: self._on_looked_up,
+            Finished: self._on_finished,
+            Failed: self._on_failed,
+            Stopped: self._on_stopped,
+            Joined: self._on_joined,
+            RetryDue: self._on_retry_due,
+            Room: self._on_room,
+            Abort: self._on_abort,
+        }
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event and return what is to be done now, in order. Raises IllegalMoveError."""
         self._giver = _NOBODY
         if self._fresh:
             self._fresh.clear()
-        match event:
-            case LookedUp():
-                self._on_looked_up(self._number[event.node], event.output)
-            case Finished():
-                self._on_finished(self._number[event.node], event)
-            case Failed():
-                self._on_failed(self._number[event.node], event)
-            case Stopped():
-                self._end_running(self._number[event.node], State.CANCELLED)
-            case Joined():
-                self._on_joined(self._number[event.node])
-            case RetryDue():
-                self._on_retry_due(self._number[event.node])
-            case Begin():
-                self._freed.extend(number for number, count in enumerate(self._missing) if count == 0)
-            case Room():
-                pass  # to look at the queue again is all there is to do
-            case Abort():
-                self._on_abort(event.reason)
+        self._on[type(event)](event)
         self._settle()
         if self._queue:
             self._start_what_fits()
@@ -162,14 +156,21 @@ class Scheduler:
 
     # Events
 
-    def _on_abort(self, reason: str) -> None:
+    def _on_begin(self, _: Begin) -> None:
+        self._freed.extend(number for number, count in enumerate(self._missing) if count == 0)
+
+    def _on_room(self, _: Room) -> None:
+        """To look at the queue again is all there is to do."""
+
+    def _on_abort(self, event: Abort) -> None:
         if self._open_ordinary:
             self._start_failing()
-            self._halt(reason, builds_too=True)
+            self._halt(event.reason, builds_too=True)
 
-    def _on_looked_up(self, number: int, output: Output | None) -> None:
-        if output is not None:
-            self._output[number] = output
+    def _on_looked_up(self, event: LookedUp) -> None:
+        number = self._number[event.node]
+        if event.output is not None:
+            self._output[number] = event.output
             self._end(number, _DONE)
         elif self._halted:
             self._because[number] = self._halt_reason
@@ -177,39 +178,46 @@ class Scheduler:
         else:
             self._ready(number)
 
-    def _on_finished(self, number: int, event: Finished) -> None:
+    def _on_finished(self, event: Finished) -> None:
+        number = self._number[event.node]
         if event.adopted:
             self._adopted.add(number)
         self._output[number] = event.output
         self._end_running(number, _DONE)
 
-    def _on_failed(self, number: int, event: Failed) -> None:
+    def _on_failed(self, event: Failed) -> None:
+        number = self._number[event.node]
         if event.transient and self._may_retry(number):
             self._retries_left -= self._is_ordinary(number)
             self._give_back(number)
             self._move(number, State.BACKOFF)
             self._backing_off[number] = None
-            self._out.append(RetryLater(self._nodes[number].id, self._attempt[number]))
+            self._out.append(RetryLater(event.node, self._attempt[number]))
             return
         self._because[number] = event.message
         self._end_running(number, State.FAILED)
 
-    def _on_joined(self, number: int) -> None:
+    def _on_stopped(self, event: Stopped) -> None:
+        self._end_running(self._number[event.node], State.CANCELLED)
+
+    def _on_joined(self, event: Joined) -> None:
+        number = self._number[event.node]
         if number in self._running and number not in self._joined:
             self._queue.pools.give_back(self._nodes[number].action.needs.pools)
             self._joined.add(number)
             self._giver = number
+
+    def _on_retry_due(self, event: RetryDue) -> None:
+        number = self._number[event.node]
+        if number in self._backing_off:  # otherwise the run ended while the timer ran
+            del self._backing_off[number]
+            self._ready(number)
 
     def _may_retry(self, number: int) -> bool:
         if self._state[number] is not State.RUNNING or self._attempt[number] > self._nodes[number].action.retries:
             return False
         # A release is tried again whatever else has failed.
         return not self._is_ordinary(number) or (self._retries_left > 0 and not self._halted)
-
-    def _on_retry_due(self, number: int) -> None:
-        if number in self._backing_off:  # otherwise the run ended while the timer ran
-            del self._backing_off[number]
-            self._ready(number)
 
     # Moves
 

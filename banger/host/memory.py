@@ -6,7 +6,7 @@ from pathlib import Path
 
 @cache
 def total_memory_mib(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """MemTotal in MiB: usable memory, without what the kernel keeps for itself. Raises LookupError if it is not told."""
+    """MemTotal in MiB: memory without what the kernel keeps for itself. Raises LookupError if it is not told."""
     for line in meminfo.read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
         if name == "MemTotal":

@@ -44,7 +44,7 @@ def digest_of(domain: str, value: Canonical) -> Digest:
 
 def digest_of_action(kind: str, version: int, params: Mapping[str, Canonical], inputs: Mapping[str, Digest]) -> Digest:
     """`digest_of("banger.action", {...})` of these four, in half the time: every node of every run needs one."""
-    shape = (kind, version, *inputs)
+    shape: tuple[str | int, ...] = (kind, version, *inputs)
     template = _TEMPLATES.get(shape)
     if template is None:
         template = _TEMPLATES[shape] = _template(kind, version, inputs)
@@ -98,10 +98,8 @@ def _encode(value: Canonical, out: list[str]) -> None:
         out.append(_text(value))  # type: ignore[arg-type]
     elif kind is dict:
         _encode_mapping(value, out)  # type: ignore[arg-type]
-    elif value is None:
-        out.append("n")
-    elif kind is bool:
-        out.append("t" if value else "f")
+    elif value is None or kind is bool:
+        out.append("n" if value is None else "t" if value else "f")
     elif kind is int:
         if not -_INT_LIMIT <= value < _INT_LIMIT:  # type: ignore[operator]
             raise CanonicalError(": integer outside 64 bits")

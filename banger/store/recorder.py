@@ -45,7 +45,7 @@ class Recorder:
         pending = self._outputs.get(digest)
         return self._actions.get(digest) if pending is None else pending
 
-    def put(  # noqa: PLR0913 - a record has this many parts
+    def put(
         self,
         digest: Digest,
         document: Mapping[str, Canonical],
@@ -56,9 +56,7 @@ class Recorder:
         seconds: float,
     ) -> None:
         """Remember a success. Its claim is given back once it is durable: at once, if nothing was for `EVERY_S`."""
-        self._rows[digest] = self._actions.row(
-            digest, document, output, label=label, run_id=run_id, seconds=seconds
-        )
+        self._rows[digest] = self._actions.row(digest, document, output, label=label, run_id=run_id, seconds=seconds)
         self._outputs[digest] = output
         self._puts += 1
         if len(self._rows) >= MOST_ROWS or self._clock.monotonic() - self._written_at >= EVERY_S:

@@ -80,8 +80,7 @@ class Runs:
                 (outcome, seconds, msgspec.msgpack.encode(hits) if hits else None, run_id),
             )
             connection.execute(
-                "UPDATE runs SET hits = NULL WHERE hits IS NOT NULL"
-                " AND rowid <= (SELECT max(rowid) FROM runs) - ?",
+                "UPDATE runs SET hits = NULL WHERE hits IS NOT NULL AND rowid <= (SELECT max(rowid) FROM runs) - ?",
                 (_RUNS_WITH_HITS,),
             )
             connection.executemany(_INSERT, [(run_id, *msgspec.structs.astuple(one)) for one in nodes])

@@ -77,20 +77,12 @@ def test_what_a_killed_process_was_making_is_taken_over(tmp_path: Path) -> None:
 
 def test_a_claim_ends_with_its_process_and_not_before(tmp_path: Path) -> None:
     digest = digest_of("test", 1)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pathlib import Path; from banger.store.claims import Claims;"
-            "assert Claims(Path(sys.argv[1])).take(sys.argv[2]); print('taken', flush=True); sys.stdin.read()",
-            str(tmp_path / "claims"),
-            digest,
-        ],
-        cwd=ROOT,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+    code = (
+        "import sys; from pathlib import Path; from banger.store.claims import Claims;"
+        "assert Claims(Path(sys.argv[1])).take(sys.argv[2]); print('taken', flush=True); sys.stdin.read()"
     )
+    argv = [sys.executable, "-c", code, str(tmp_path / "claims"), digest]
+    holder = subprocess.Popen(argv, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "taken\n"
     claims = Claims(tmp_path / "claims")

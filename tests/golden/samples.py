@@ -11,37 +11,32 @@ from banger.model.action import action_digest
 from banger.model.digest import Digest, digest_of
 from banger.tasks import Ref, Task, action_and_inputs
 
+PLAIN: dict[Any, tuple[Any, Any]] = {str: ("a", "b"), int: (1, 2), bool: (False, True), bytes: (b"a", b"b")}
+
 
 def two_values(hint: Any) -> tuple[Any, Any]:
     """Two different values of a type. Raises TypeError for a type that no task had so far."""
-    plain = {str: ("a", "b"), int: (1, 2), bool: (False, True), bytes: (b"a", b"b")}
-    if hint in plain:
-        return plain[hint]
+    hint = getattr(hint, "__supertype__", hint)
     origin, arguments = get_origin(hint), get_args(hint)
-    if getattr(hint, "__supertype__", None):
-        return two_values(hint.__supertype__)
     if origin in {Union, UnionType}:
-        inner = next(one for one in arguments if one is not type(None))
-        return two_values(inner)
+        return two_values(next(one for one in arguments if one is not type(None)))
+    if hint is Ref or origin is Ref:
+        return Ref("a"), Ref("b")
     if origin is Literal:
         return arguments[0], arguments[-1]
-    if origin is Ref or hint is Ref:
-        return Ref("a"), Ref("b")
-    if origin in {tuple, list}:
-        one, other = two_values(arguments[0])
-        return origin((one,)), origin((one, other))
-    if origin in {dict, Mapping}:
-        one, other = two_values(arguments[1])
-        return {"k": one}, {"k": other}
-    return _two_of_fields(hint)
+    if origin is not None:
+        one, other = two_values(arguments[-1] if origin in {dict, Mapping} else arguments[0])
+        return ({"k": one}, {"k": other}) if origin in {dict, Mapping} else (origin((one,)), origin((one, other)))
+    return PLAIN[hint] if hint in PLAIN else _two_of_fields(hint)
 
 
 def _two_of_fields(hint: Any) -> tuple[Any, Any]:
     if not dataclasses.is_dataclass(hint) and not (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
         raise TypeError(f"no example of {hint}")
-    hints = fields_of(hint)
-    one = hint(**{name: two_values(inner)[0] for name, inner in hints.items()})
-    return one, hint(**{name: two_values(inner)[1] for name, inner in hints.items()})
+    make: Any = hint
+    values = {name: two_values(inner) for name, inner in fields_of(hint).items()}
+    one, other = ({name: pair[place] for name, pair in values.items()} for place in (0, 1))
+    return make(**one), make(**other)
 
 
 def fields_of(kind: Any) -> dict[str, Any]:

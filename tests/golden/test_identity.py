@@ -39,7 +39,9 @@ def test_code_does_not_change_without_its_version() -> None:
 
 
 def test_only_what_the_code_says_counts_as_a_change() -> None:
-    before = meaning('"""A."""\nclass X:\n    """B."""\n    a: int\n    """C."""\n\n    def f(self):\n        return 1\n')
+    before = meaning(
+        '"""A."""\nclass X:\n    """B."""\n    a: int\n    """C."""\n\n    def f(self):\n        return 1\n'
+    )
     assert meaning("class X:  # why\n    a: int\n    def f(self):\n        '''D.'''\n        return 1") == before
     assert meaning("class X:\n    a: int\n    def f(self):\n        return 2") != before
 

@@ -121,9 +121,7 @@ class World:
         self.waiting.append((command, False))
 
     def using(self, pool: str) -> int:
-        return sum(
-            dict(self.graph.nodes[one].action.needs.pools).get(pool, 0) for one in self.running - self.joined
-        )
+        return sum(dict(self.graph.nodes[one].action.needs.pools).get(pool, 0) for one in self.running - self.joined)
 
     def transitive_users(self, name: str) -> set[str]:
         found: set[str] = set()

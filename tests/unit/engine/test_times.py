@@ -1,6 +1,7 @@
 """The record of times adds up: where a run's time went is known to the last microsecond."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -66,7 +67,7 @@ async def test_the_binding_path_covers_the_whole_run_without_a_gap(
         {name: node.published_s for name, node in last.items()},
         {name: node.bound_by for name, node in last.items() if node.attempt == 1},
     )
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         node = last[after]
         began = node.claimed_s if last[before].published_s > node.queued_s else node.queued_s
         assert began == last[before].published_s, "somebody else made it start"

@@ -62,6 +62,15 @@ def test_the_longer_path_starts_first() -> None:
     assert executed(scheduler.handle(Finished("long", Output(None)))) == ["short"]
 
 
+def test_of_two_that_are_ready_the_one_with_more_behind_it_goes_first() -> None:
+    cpu = Needs((("cpu", 1),))
+    gates = [node(name, Flavour.GATE, needs=cpu) for name in ("now", "short", "long")]
+    graph = build_graph([*gates, node("behind", Flavour.GATE, after=("long",))])
+    scheduler = Scheduler(graph, {"cpu": 1}, weights={"now": 99.0, "short": 5.0, "long": 3.0, "behind": 4.0})
+    assert executed(scheduler.handle(Begin())) == ["now"]
+    assert executed(scheduler.handle(Finished("now", Output(None)))) == ["long"]
+
+
 def test_a_claim_that_can_never_be_granted_fails_at_once() -> None:
     scheduler = Scheduler(build_graph([node("big", Flavour.GATE, needs=Needs((("cpu", 9),)))]), {"cpu": 2})
     assert scheduler.handle(Begin()) == [Conclude(succeeded=False, keep=False)]
