@@ -35,10 +35,12 @@ class Passenger(Protocol):
     @property
     def who(self) -> str:
         """The run, as it is told to others that wait for it."""
+        ...
 
     @property
     def node(self) -> str:
         """The node, as an error names it."""
+        ...
 
     def started(self) -> None:
         """It is being made for this one."""

@@ -97,16 +97,16 @@ MUTANTS = (
         "the journal is written after the host is changed",
         "engine/perform.py",
         'journal.intend(self._lease(node, task, digest))\n            self._checkpoint(node.id, "intended")\n'
-        "            value = await task.apply(ctx)\n",
+        '            value = await task.apply(ctx)\n            self._checkpoint(node.id, "applied")\n',
         'self._checkpoint(node.id, "intended")\n            value = await task.apply(ctx)\n'
-        "            journal.intend(self._lease(node, task, digest))\n",
-        KILLS,
+        '            self._checkpoint(node.id, "applied")\n            journal.intend(self._lease(node, task, digest))\n',
+        f"{KILLS}::test_a_create_killed_anywhere_leaves_nothing_after_recovery[disk-applied]",
     ),
     Mutant(
-        "a failed run hands its leases over",
+        "a run that has succeeded does not hand its leases over",
         "engine/run.py",
         "if conclusion is not None and conclusion.keep:",
-        "if conclusion is not None:",
+        "if conclusion is None:",
         "tests/unit/engine/test_engine.py",
     ),
     Mutant(
