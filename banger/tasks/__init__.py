@@ -75,8 +75,8 @@ class Context:
     """What a running task may touch."""
 
     state: State
-    place: Callable[[], Path]
-    """Makes `scratch`."""
+    place: Callable[[], Path] | Path
+    """`scratch`, or what makes it."""
     run_id: str
     inputs: Mapping[str, Any]
     report: Callable[[Progress], None] = lambda _: None
@@ -88,7 +88,7 @@ class Context:
     @cached_property
     def scratch(self) -> Path:
         """An empty directory of its own, made when it is first asked for, gone when the task ends."""
-        return self.place()
+        return self.place if isinstance(self.place, Path) else self.place()
 
     def value(self, ref: Ref[T]) -> T:
         """What the node behind the Ref put out."""

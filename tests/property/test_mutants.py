@@ -99,7 +99,8 @@ MUTANTS = (
         'journal.intend(self._lease(node, task, digest))\n            self._checkpoint(node.id, "intended")\n'
         '            value = await task.apply(ctx)\n            self._checkpoint(node.id, "applied")\n',
         'self._checkpoint(node.id, "intended")\n            value = await task.apply(ctx)\n'
-        '            self._checkpoint(node.id, "applied")\n            journal.intend(self._lease(node, task, digest))\n',
+        '            self._checkpoint(node.id, "applied")\n'
+        "            journal.intend(self._lease(node, task, digest))\n",
         f"{KILLS}::test_a_create_killed_anywhere_leaves_nothing_after_recovery[disk-applied]",
     ),
     Mutant(
