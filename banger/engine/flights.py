@@ -25,6 +25,8 @@ class Made(msgspec.Struct, frozen=True):
     reused: bool = False
 
 
+_ARM_AFTER_S = 1.0
+
 Landing: TypeAlias = Made | Exception | None
 """What was made, why it was not, or None: it was called off."""
 
@@ -69,6 +71,8 @@ class Flight(msgspec.Struct, eq=False):
     deadline_s: float
     passengers: dict[Passenger, None]
     scope: anyio.CancelScope = msgspec.field(default_factory=anyio.CancelScope)
+    due: float = math.inf
+    """When its deadline is, on the clock of the event loop."""
     called_off: bool = False
     task: Any = None
     next: "list[Flight]" = []
@@ -86,13 +90,13 @@ class Flight(msgspec.Struct, eq=False):
 
     def waiting(self, who: str) -> None:
         """Another process makes it; however long that takes is no concern of the deadline."""
-        self.scope.deadline = math.inf
+        self.due = self.scope.deadline = math.inf
         for passenger in self.passengers:
             passenger.waiting(who)
 
     def ours(self) -> None:
         """It is for us to make, after all."""
-        self.scope.deadline = anyio.current_time() + self.deadline_s
+        self.due = self.scope.deadline = anyio.current_time() + self.deadline_s
 
     def progress(self, progress: Progress) -> None:
         """Tell everybody aboard how far it is."""
@@ -108,6 +112,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Digest, Flight] = {}
+        self._arming = False
 
     def board(self, digest: Digest, passenger: Passenger, make: Make, *, deadline_s: float) -> None:
         """Have it made, or wait for it if somebody has; `passenger.landed` is called once."""
@@ -141,8 +146,19 @@ class Flights:
     def _take_off(self, digest: Digest, flight: Flight) -> None:
         self._flights[digest] = flight
         loop = asyncio.get_running_loop()
-        flight.scope.deadline = loop.time() + flight.deadline_s
+        flight.due = loop.time() + flight.deadline_s
         flight.task = loop.create_task(self._fly(digest, flight))
+        if flight.deadline_s <= _ARM_AFTER_S:
+            flight.scope.deadline = flight.due
+        elif not self._arming:
+            self._arming = True
+            loop.call_later(_ARM_AFTER_S, self._arm)
+
+    def _arm(self) -> None:
+        """Set the deadlines of all that are still under way. (Most are over by then: a timer each would be a waste.)"""
+        self._arming = False
+        for flight in self._flights.values():
+            flight.scope.deadline = flight.due
 
     async def _fly(self, digest: Digest, flight: Flight) -> None:
         landing: Landing = None

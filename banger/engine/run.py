@@ -175,8 +175,8 @@ class Run:
         finally:  # also when cancelled: it may have succeeded just before
             self._engine.checkpoint("run", "concluded")
             conclusion = self.decider.conclusion
+            state.recorder.flush()
             with state.database.transaction():
-                state.recorder.flush()
                 if conclusion is not None and conclusion.keep:
                     state.journal.hand_over(self.id)
                 if self.remembered.used:

@@ -97,6 +97,11 @@ class ActionCache:
             output.digest,
         )
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what is put now is durable only later."""
+        return self._database.connection.in_transaction
+
     def put_rows(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Remember many successes, all or none of them."""
         with self._database.transaction() as connection:

@@ -63,10 +63,11 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Make everything durable."""
+        """Make everything durable. Never inside a transaction: that would give claims back before it is committed."""
         self._written_at = self._clock.monotonic()
         if not self._rows:
             return
+        assert not self._actions.in_transaction, "the records would not be durable yet"
         self._actions.put_rows(self._rows.values())
         self._claims.announce()
         for digest in self._rows:

@@ -142,6 +142,13 @@ MUTANTS = (
         PROCESSES,
     ),
     Mutant(
+        "records are flushed inside a transaction",
+        "engine/run.py",
+        "            state.recorder.flush()\n            with state.database.transaction():\n",
+        "            with state.database.transaction():\n                state.recorder.flush()\n",
+        "tests/unit/engine/test_engine.py",
+    ),
+    Mutant(
         "what another process made is not looked for",
         "engine/remembered.py",
         "return self._state.recorder.get(digest) if self._news() else self._own.get(digest)",

@@ -128,8 +128,12 @@ async def test_a_failure_is_everybodys(state: State) -> None:
     assert len(runs.errors) == 3
 
 
-async def test_a_build_that_takes_too_long_ends_at_its_deadline(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("armed_after_s", [1.0, 0.01])
+async def test_a_build_that_takes_too_long_ends_at_its_deadline(
+    state: State, monkeypatch: pytest.MonkeyPatch, armed_after_s: float
+) -> None:
     monkeypatch.setattr(ToyBuild, "deadline_s", 0.05)
+    monkeypatch.setattr("banger.engine.flights._ARM_AFTER_S", armed_after_s)
     runs = Runs(state, seconds_ms=5000)
     await runs.run()
     (error,) = runs.errors
