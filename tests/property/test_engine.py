@@ -219,7 +219,9 @@ def live(seed: int, root: Path) -> None:
                 check_what_ran(history, before)
             case "together":
                 history.run(runs=3)
-                assert max((history.logged() - before).values(), default=1) == 1, "made twice by runs at one time"
+                ran = history.logged() - before
+                sound = [count for line, count in ran.items() if int(line.split()[0]) not in history.shape.failing]
+                assert max(sound, default=1) == 1, "made twice by runs at one time"
             case "cancel":
                 history.run(cancel_after=rng.randint(0, 4))
             case "crash":
