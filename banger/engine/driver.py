@@ -4,6 +4,8 @@ The run is shielded: a cancelled run is aborted, which undoes what it began, and
 """
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -80,6 +82,7 @@ class Driver:
     _scopes: dict[str, anyio.CancelScope] = field(default_factory=dict)
     _seats: dict[str, _Seat] = field(default_factory=dict)
     _doing: int = 0
+    _hosting: bool = False
     _obeying: bool = False
     _bug: BaseException | None = None
 
@@ -97,6 +100,8 @@ class Driver:
                         await self._ended.wait()
                     raise
         if self._bug is not None:
+            for seat in list(self._seats.values()):
+                self._leave(seat)
             raise self._bug
 
     def node(self, command: Execute) -> Node:
@@ -112,23 +117,31 @@ class Driver:
         """Take an event, from whichever task it happens in. A bug ends the run, not that task."""
         if self._ended.is_set():
             return
-        try:
+        with self._ending_at_a_bug():
             self.decider.feed(event)
             self._obey()
+        self.sharing.pass_on(self)
+
+    @contextmanager
+    def _ending_at_a_bug(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # noqa: BLE001 - raised by `run`
             self._bug = error
             self._ended.set()
-        self.sharing.pass_on(self)
 
     async def _host(self) -> None:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as self._workers:
-                self._obey()
+                self._hosting = True
+                with self._ending_at_a_bug():
+                    self._obey()
                 await self._ended.wait()
                 self._workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
 
     def _obey(self) -> None:
-        if self._obeying:  # a flight that is left lands at once: further up the stack it will be come to
+        # Cancelled before it was begun; or a flight that is left lands at once. It will be come to.
+        if not self._hosting or self._obeying:
             return
         self._obeying = True
         try:
@@ -148,9 +161,7 @@ class Driver:
                 self.observer.claimed(command)
                 self._start(command)
             case Stop() if command.node in self._seats:
-                seat = self._seats[command.node]
-                assert seat.command.digest is not None
-                self.flights.leave(seat.command.digest, seat)
+                self._leave(self._seats[command.node])
             case Stop():
                 self._scopes[command.node].cancel()
             case RetryLater():
@@ -158,6 +169,10 @@ class Driver:
                 self._workers.start_soon(self._retry_later, command)
             case _:
                 raise AssertionError(f"nobody obeys {command}")
+
+    def _leave(self, seat: _Seat) -> None:
+        assert seat.command.digest is not None
+        self.flights.leave(seat.command.digest, seat)
 
     def _start(self, command: Execute) -> None:
         node = self.node(command)

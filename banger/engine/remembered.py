@@ -84,16 +84,14 @@ class Remembered:
         return (version, puts - len(self._own)) != self._mark
 
     def _build(self, digest: Digest) -> Output | None:
-        row = None
-        if self._loaded is not None:
-            row = self._loaded.get(digest)
-            if row is None:  # whatever was recorded meanwhile is seen by `look_again`
-                return self._own.get(digest)
-        if row is None:
+        if self._loaded is None:
             output = self._state.recorder.get(digest)
             if output is not None:
                 self.used.append(digest)
             return output
+        row = self._loaded.get(digest)
+        if row is None:  # what others have recorded meanwhile is seen by `look_again`
+            return self._own.get(digest)
         if row[-1] < self._recent:
             self.used.append(digest)
         return self._state.actions.output_of(row)
