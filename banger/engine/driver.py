@@ -4,8 +4,6 @@ The run is shielded: a cancelled run is aborted, which undoes what it began, and
 """
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -117,25 +115,25 @@ class Driver:
         """Take an event, from whichever task it happens in. A bug ends the run, not that task."""
         if self._ended.is_set():
             return
-        with self._ending_at_a_bug():
+        try:
             self.decider.feed(event)
             self._obey()
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            self._end_at(error)
         self.sharing.pass_on(self)
 
-    @contextmanager
-    def _ending_at_a_bug(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - raised by `run`
-            self._bug = error
-            self._ended.set()
+    def _end_at(self, bug: Exception) -> None:
+        self._bug = bug
+        self._ended.set()
 
     async def _host(self) -> None:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as self._workers:
                 self._hosting = True
-                with self._ending_at_a_bug():
+                try:
                     self._obey()
+                except Exception as error:  # noqa: BLE001 - raised by `run`
+                    self._end_at(error)
                 await self._ended.wait()
                 self._workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
 
