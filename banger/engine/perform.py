@@ -64,6 +64,7 @@ class Performer:
         remembered: Remembered,
         *,
         run_id: str,
+        agents: Agents,
         checkpoint: Checkpoint,
         graceful: bool,
     ) -> None:
@@ -74,6 +75,7 @@ class Performer:
         self._remembered = remembered
         self._values = remembered.values
         self._run_id = run_id
+        self._agents = agents
         self._checkpoint = checkpoint
         self._graceful = graceful
         self._flushing = False
@@ -219,7 +221,7 @@ class Performer:
         self._state.journal.releasing(lease.id)
         self._checkpoint(lease.node, "releasing")
         with self._state.scratch.on_demand() as place:
-            ctx = Context(self._state, place, self._run_id, inputs, graceful=self._graceful)
+            ctx = Context(self._state, place, self._run_id, inputs, agents=self._agents, graceful=self._graceful)
             await task.undo(ctx, value)
         self._checkpoint(lease.node, "undone")
         self._state.journal.drop(lease.id)
@@ -258,7 +260,8 @@ class Performer:
 
     def _context(self, node: Node, place: Callable[[], Path], report: Report | None = None) -> Context:
         inputs = {source: self._values[source] for source in node.inputs.values()}
-        return Context(self._state, place, self._run_id, inputs, report or partial(self._observer.progress, node))
+        report = report or partial(self._observer.progress, node)
+        return Context(self._state, place, self._run_id, inputs, report, self._agents)
 
 
 def effects_below(graph: Graph, node: str) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from banger.engine.driver import Driver
     from banger.engine.flights import Flights
     from banger.engine.perform import Checkpoint
+    from banger.guest.agents import Agents
 
 
 def default_capacities() -> dict[str, int]:
@@ -49,6 +50,15 @@ class Engine:
     state: State
     capacities: Mapping[str, int] = field(default_factory=default_capacities)
     checkpoint: "Checkpoint" = _no_checkpoint
+    connections: "Agents | None" = None
+    """To guests' agents, if somebody keeps them open beyond a run."""
+
+    @cached_property
+    def agents(self) -> "Agents":
+        """Connections to guests' agents."""
+        from banger.guest.agents import Agents
+
+        return self.connections or Agents()
 
     @cached_property
     def sharing(self) -> Sharing:
@@ -158,6 +168,7 @@ class Run:
             self.observer,
             self.remembered,
             run_id=self.id,
+            agents=engine.agents,
             checkpoint=engine.checkpoint,
             graceful=self._graceful,
         )

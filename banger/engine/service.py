@@ -206,7 +206,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         for left in list(state.scratch.root.iterdir()):
             await remove_scratch(left)
         async with open_agents() as agents:
-            engine = Engine(state, checkpoint=checkpoint_from(os.environ), agents=agents)
+            engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
             yield EngineService(state, engine, await ensure_key_pair(state.client_key))
     finally:

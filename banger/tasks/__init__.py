@@ -15,15 +15,14 @@ through its Refs, and the state directory only through its Context.
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from banger.guest.agents import Agents
 from banger.model.action import Action, Flavour, Needs, Scope
 from banger.model.digest import Digest
 from banger.model.handles import File, Tree
@@ -52,7 +51,16 @@ __all__ = [
     "trees_in",
 ]
 
+if TYPE_CHECKING:
+    from banger.guest.agents import Agents
+
 T = TypeVar("T")
+
+
+def _new_agents() -> "Agents":
+    from banger.guest.agents import Agents  # brings an event loop along, which few actions need
+
+    return Agents()
 
 
 class Ref(msgspec.Struct, Generic[T], frozen=True):
@@ -80,7 +88,7 @@ class Context:
     run_id: str
     inputs: Mapping[str, Any]
     report: Callable[[Progress], None] = lambda _: None
-    agents: Agents = field(default_factory=Agents)
+    agents: "Agents" = field(default_factory=_new_agents)
     """The connections to guests' agents; one for each guest, so no task opens its own."""
     graceful: bool = False
     """Of an undo: the user asked for it and can wait; otherwise it is to be quick."""
