@@ -19,6 +19,7 @@ run: setup ## Boot a VM and run `uname -a` in it
 	@$(BIN)/banger vm run --rm -- uname -a
 
 test: setup ## Run the linters and every test that this machine can run
+	@scripts/setup.sh --tests
 	@$(BIN)/pytest
 
 nightly: setup ## Run the tests that take too long for every change

@@ -3,6 +3,7 @@
 # guest programs compiled from source. Says what it does; does nothing twice.
 #   setup.sh          do whatever is missing
 #   setup.sh --check  the same, for a machine where it has been done: only the parts that can go stale
+#   setup.sh --tests  install the Debian packages that only the tests need
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,24 +12,26 @@ packages=(
   mmdebstrap uidmap gpgv     # root filesystems, also without root
   debian-archive-keyring     # whose signatures are believed
   e2fsprogs openssh-client git
-  strace # tests look at what programs open and run
-  docker-registry skopeo umoci # tests: the real registry, and real tools that push to it
   musl-tools gcc libc6-dev linux-libc-dev # the guest programs are small static C
   python3-venv
+)
+test_packages=(
+  strace                       # looks at what programs open and run, and kills them at a system call
+  docker-registry skopeo umoci # the real registry, and real tools that push to it
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 missing_packages() {
   local package
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || printf '%s\n' "$package"
   done
 }
 
 install_packages() {
   local missing
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$@")
   ((${#missing[@]} == 0)) && return
   if ((EUID != 0)); then
     say "these Debian packages are missing; type this, then start again:"
@@ -63,6 +66,10 @@ compile_guest() {
   make -s -C banger/guest/src
 }
 
-[[ ${1:-} == --check ]] || install_packages
+case ${1:-} in
+  --tests) install_packages "${test_packages[@]}" && exit ;;
+  --check) ;;
+  *) install_packages "${packages[@]}" ;;
+esac
 make_environment
 compile_guest
