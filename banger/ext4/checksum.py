@@ -1,32 +1,43 @@
-"""crc32c, the checksum of ext4's `metadata_csum` feature, in plain Python that is fast on ext4's metadata.
+"""crc32c, the checksum of ext4's `metadata_csum` feature: google-crc32c, or plain Python that is fast on metadata.
 
 Source: kernel Documentation/filesystems/ext4, "Checksums". Each structure says there what its checksum covers; all of
 them begin from a seed made of the file system's UUID.
 
-The standard library has no crc32c. Two things make it cheap here: two bytes are taken at a time, and the zeros at the
-end of a structure (most of a bitmap, most of an inode) are skipped by a table of what many zero bytes do to the
-register. Measured: 5 us an inode, 15 us a usual directory block.
+The standard library has no crc32c. google-crc32c takes 0.2 us an inode; where it was installed without its compiled
+part, two things make it cheap in Python: two bytes are taken at a time, and the zeros at the end of a structure (most
+of a bitmap, most of an inode) are skipped by a table of what many zero bytes do to the register. Measured: 5 us an
+inode, 15 us a usual directory block.
 """
 
 import functools
 import struct
 import sys
 
+import google_crc32c
+
 _POLYNOMIAL = 0x82F63B78
 _ALL_ONES = 0xFFFFFFFF
 _ZERO_TABLES = 16
+_IS_COMPILED = google_crc32c.implementation == "c"
 
 _Lanes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 def crc32c(data: bytes, seed: int = _ALL_ONES) -> int:
     """Advance the crc32c register `seed` over `data`, without the final inversion, as ext4 stores it."""
+    if _IS_COMPILED:
+        return int(google_crc32c.extend(seed ^ _ALL_ONES, data)) ^ _ALL_ONES
+    return in_python(data, seed)
+
+
+def in_python(data: bytes, seed: int = _ALL_ONES) -> int:
+    """The same without compiled code."""
     body = data.rstrip(b"\0")
     if len(body) & 1:
         body = data[: len(body) + 1]
     zeros = len(data) - len(body)
     if len(body) & 1:  # the data itself has an odd length and no zero at its end
-        return _one_byte(crc32c(body[:-1], seed), body[-1])
+        return _one_byte(in_python(body[:-1], seed), body[-1])
     table = _word_table()
     crc = seed
     for word in memoryview(body).cast("H"):

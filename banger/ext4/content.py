@@ -2,28 +2,56 @@
 
 import stat
 import struct
+from collections.abc import Mapping
+from typing import Protocol
 
-from banger.ext4.allocate import BlockAllocator, Run
+from banger.ext4.allocate import Run
 from banger.ext4.checksum import inode_seed
-from banger.ext4.directory import empty_block, encode_directory
+from banger.ext4.directory import LINEAR_BLOCKS, empty_block, encode_directory
 from banger.ext4.extents import Extent, encode_tree, map_runs
-from banger.ext4.inode import EXTENTS_FLAG, FAST_SYMLINK_BYTES, XATTR_SPACE, Storage, device_area, is_device
+from banger.ext4.htree import encode_indexed
+from banger.ext4.inode import EXTENTS_FLAG, FAST_SYMLINK_BYTES, INDEX_FLAG, XATTR_SPACE, Storage, device_area, is_device
 from banger.ext4.layout import BLOCK_BYTES
-from banger.ext4.output import ImageFile
-from banger.ext4.plan import LOST_FOUND_BLOCKS, Plan
+from banger.ext4.plan import LOST_FOUND_BLOCKS
 from banger.ext4.tree import Node
 from banger.ext4.xattr import in_block, in_inode
 
 
-class ContentWriter:
-    """Takes blocks for one node after another and fills them."""
+class Blocks(Protocol):
+    """What gives blocks out."""
 
-    def __init__(self, plan: Plan, tar: memoryview, image: ImageFile, blocks: BlockAllocator, fs_seed: int) -> None:
-        self._plan = plan
+    taken: int
+
+    def take(self, count: int) -> list[Run]:
+        """Take so many blocks, in ascending order."""
+
+
+class Image(Protocol):
+    """What takes the content of blocks."""
+
+    def put(self, block: int, data: bytes | memoryview) -> None:
+        """Write `data` at the beginning of a block, with zeros up to the end of its last block."""
+
+
+class ContentWriter:
+    """Takes blocks for one node after another and fills them. `seeds` are those of checksums and of names' hashes."""
+
+    def __init__(
+        self,
+        lost_found: Node,
+        image: Image,
+        blocks: Blocks,
+        seeds: tuple[int, bytes],
+        *,
+        runs: Mapping[int, list[Run]] | None = None,
+        tar: memoryview | None = None,
+    ) -> None:
+        self._lost_found = lost_found
+        self._runs = runs or {}
         self._tar = tar
         self._image = image
         self._blocks = blocks
-        self._seed = fs_seed
+        self._seed, self._hash_seed = seeds
 
     def store(self, node: Node) -> Storage:
         """Write a node's content and attributes; the result is what its inode must say."""
@@ -57,10 +85,16 @@ class ContentWriter:
 
     def _file(self, node: Node) -> Storage:
         total = -(-node.size // BLOCK_BYTES)
-        logical = self._plan.runs.get(node.ino, [(0, total)] if total else [])
+        if node.block or node.extents is not None:
+            stored = node.extents if node.extents is not None else map_runs([(0, total)], [(node.block, total)])
+            return self._mapped(node, node.size, stored)
+        logical = self._runs.get(node.ino, [(0, total)] if total else [])
         extents = map_runs(logical, self._blocks.take(sum(length for _, length in logical)))
         content = node.content
-        data = self._tar[node.offset : node.offset + node.size] if content is None else memoryview(content)
+        if content is None and self._tar is not None:
+            data = self._tar[node.offset : node.offset + node.size]
+        else:
+            data = memoryview(content or b"")
         for first, start, length in extents:
             self._image.put(start, data[first * BLOCK_BYTES : (first + length) * BLOCK_BYTES])
         return self._mapped(node, node.size, extents)
@@ -69,15 +103,21 @@ class ContentWriter:
         assert node.children is not None
         assert node.parent is not None
         children = node.children
-        entries = ((name, children[name].ino, children[name].mode) for name in sorted(children))
+        entries = [(name, children[name].ino, children[name].mode) for name in sorted(children)]
         encoded = encode_directory(node.ino, node.parent.ino, entries, self._seed)
-        if node is self._plan.lost_found:
+        flags = 0
+        if node is self._lost_found:
             spare = empty_block(node.ino, self._seed)
             encoded.extend(spare for _ in range(LOST_FOUND_BLOCKS - len(encoded)))
+        elif len(encoded) > LINEAR_BLOCKS:
+            encoded = encode_indexed(node.ino, node.parent.ino, entries, self._hash_seed, self._seed)
+            flags = INDEX_FLAG
         extents = map_runs([(0, len(encoded))], self._blocks.take(len(encoded)))
         for first, start, length in extents:
             self._image.put(start, b"".join(encoded[first : first + length]))
-        return self._mapped(node, len(encoded) * BLOCK_BYTES, extents)
+        storage = self._mapped(node, len(encoded) * BLOCK_BYTES, extents)
+        storage.flags |= flags
+        return storage
 
     def _symlink(self, node: Node) -> Storage:
         if len(node.target) < FAST_SYMLINK_BYTES:

@@ -6,8 +6,8 @@ Source: kernel Documentation/filesystems/ext4, "Block and inode Bitmaps", "Block
 import functools
 import stat
 from collections import Counter
+from typing import Protocol
 
-from banger.ext4.allocate import BlockAllocator
 from banger.ext4.checksum import crc32c
 from banger.ext4.layout import BLOCK_BYTES, FIRST_INODE, Geometry
 from banger.ext4.options import ImageOptions
@@ -16,8 +16,15 @@ from banger.ext4.plan import Plan
 from banger.ext4.superblock import SUPERBLOCK_OFFSET, encode_descriptor, encode_superblock
 
 
+class Bitmaps(Protocol):
+    """What knows which blocks are free."""
+
+    def bitmap(self, group: int) -> tuple[bytes, int]:
+        """A group's block bitmap, and how many blocks of the group are free. Bits beyond the last block are set."""
+
+
 def write_groups(
-    plan: Plan, options: ImageOptions, blocks: BlockAllocator, image: ImageFile, fs_seed: int, journal: bytes
+    plan: Plan, options: ImageOptions, blocks: Bitmaps, image: ImageFile, fs_seed: int, journal: bytes
 ) -> None:
     """Write all bitmaps, then every copy of the descriptors and the superblock.
 

@@ -21,7 +21,7 @@ _INODE = struct.Struct("<HHIIIIIHHIII60sIIIIHHHHHHHHIIIIIII")
 _CHECKSUM_LOW_AT = 124
 _CHECKSUM_HIGH_AT = 130
 _SECTORS_PER_BLOCK = BLOCK_BYTES // 512
-_FIRST_SECOND, _LAST_SECOND = -(1 << 31), (3 << 32) + (1 << 31) - 1
+_FIRST_SECOND, LAST_SECOND = -(1 << 31), (3 << 32) + (1 << 31) - 1
 
 assert _INODE.size == 128 + EXTRA_BYTES
 
@@ -38,10 +38,12 @@ class Storage:
     inline_xattrs: bytes = b""
 
 
-def encode_inode(node: Node, storage: Storage, ino: int, fs_seed: int, time: int) -> bytes:
-    """Encode `node` with its checksum. `time` is the time of creation, and the latest that a time can be."""
-    seconds, extra = _timestamp(node.mtime, node.mtime_ns, time)
-    created, created_extra = _timestamp(time, 0, time)
+def encode_inode(
+    node: Node, storage: Storage, ino: int, fs_seed: int, time: int, *, latest: int = LAST_SECOND
+) -> bytes:
+    """Encode `node` with its checksum. `time` is the time of creation, `latest` the latest that another time can be."""
+    seconds, extra = timestamp(node.mtime, node.mtime_ns, latest)
+    created, created_extra = timestamp(time, 0, time)
     sectors = storage.blocks * _SECTORS_PER_BLOCK
     links = node.links if node.links <= MAX_LINKS else 1  # `dir_nlink`: 1 means that nobody counted
     head = _INODE.pack(
@@ -98,11 +100,11 @@ def is_device(node: Node) -> bool:
     return stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode)
 
 
-def _timestamp(seconds: int, nanoseconds: int, latest: int) -> tuple[int, int]:
+def timestamp(seconds: int, nanoseconds: int, latest: int) -> tuple[int, int]:
     """The low 32 bits of a time, and the word with two more bits of it and the nanoseconds."""
     if seconds >= latest:
         seconds, nanoseconds = latest, 0
-    seconds = max(_FIRST_SECOND, min(seconds, _LAST_SECOND))
+    seconds = max(_FIRST_SECOND, min(seconds, LAST_SECOND))
     low = seconds & 0xFFFFFFFF
     signed = low - (1 << 32) if low >> 31 else low
     return low, (nanoseconds << 2) | ((seconds - signed) >> 32 & 3)

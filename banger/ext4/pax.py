@@ -11,30 +11,38 @@ from banger.model.errors import SpecError
 
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
+_HEEDED = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
+_MAX_XATTRS = 256
+"""More do not fit into the 4096 bytes that ext4 has for them."""
 
 
 @dataclass(slots=True)
 class PaxValues:
-    """The records that banger heeds, of one extended header or of all global ones so far."""
+    """The records that banger heeds, of one extended header or of all global ones so far.
+
+    `sparse` has those of GNU's sparse files in their order, without the prefix `GNU.sparse.`: version 0.0 repeats keys.
+    """
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
+    sparse: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def updated(self, body: bytes, owner: bytes) -> "PaxValues":
         """Return these values overridden by those of an extended header. Raises SpecError if it is malformed."""
-        merged = PaxValues(dict(self.values), dict(self.xattrs))
+        merged = PaxValues(dict(self.values), dict(self.xattrs), list(self.sparse))
         for key, value in _records(body, owner):
             if key.startswith(_XATTR):
                 merged.xattrs[key[len(_XATTR) :]] = value
             elif key.startswith(_SPARSE):
-                raise SpecError(
-                    f"tar entry after {shown(owner)}: GNU sparse files are not supported",
-                    hint="make the tar without --sparse: zeros become holes in the image anyway",
-                )
+                merged.sparse.append((key[len(_SPARSE) :], value))
+            elif key not in _HEEDED:
+                continue
             elif value:
                 merged.values[key] = value
             else:
                 merged.values.pop(key, None)
+        if len(merged.xattrs) > _MAX_XATTRS:
+            raise SpecError(f"tar entry after {shown(owner)}: more than {_MAX_XATTRS} extended attributes")
         return merged
 
     def integer(self, key: bytes, otherwise: int, entry: bytes) -> int:

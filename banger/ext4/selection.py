@@ -2,10 +2,11 @@
 
 import re
 import stat
+from collections.abc import Iterable
 
 from banger.ext4.names import normalise
 from banger.ext4.options import ExtraEntry, ImageOptions
-from banger.ext4.tree import Node, Tree, walk
+from banger.ext4.tree import Node, Tree
 from banger.model.errors import NotFoundError, SpecError
 
 _TYPES = {"file": stat.S_IFREG, "symlink": stat.S_IFLNK, "dir": stat.S_IFDIR}
@@ -16,40 +17,48 @@ def select(tree: Tree, options: ImageOptions) -> Node:
 
     Raises NotFoundError if the tar has no such subtree, SpecError if an extra entry cannot be where it says it is.
     """
-    if options.remove:
-        _remove(tree.root, options.remove)
+    remove(tree.root, options.remove)
     chosen = tree
     if options.subtree:
         chosen = _below(tree, options.subtree, options.time)
     for entry in options.extra:
-        chosen.put(normalise(entry.path.encode()), _node(entry, options.time))
+        chosen.put(normalise(entry.path.encode()), node_of(entry, options.time))
     return chosen.root
 
 
-def pattern(patterns: tuple[str, ...]) -> re.Pattern[bytes]:
-    """Compile patterns of paths to one expression that must match a whole path."""
-    return re.compile(b"|".join(_translated(one) for one in patterns), re.DOTALL)
+def remove(root: Node, patterns: tuple[str, ...]) -> None:
+    """Take away what matches one of the patterns (see `ImageOptions.remove`), with what is below it."""
+    for one in patterns:
+        _remove(root, normalise(one.encode()).split(b"/"))
 
 
-def _remove(root: Node, patterns: tuple[str, ...]) -> None:
-    expression = pattern(patterns)
-    matches = [(path, parent) for path, parent, _ in walk(root) if expression.fullmatch(path)]
-    for path, parent in matches:
-        assert parent.children is not None
-        del parent.children[path.rpartition(b"/")[2]]
+def _remove(top: Node, pattern: list[bytes]) -> None:
+    """Go down only where the pattern does: most of an image is not looked at."""
+    todo = [(top, 0)]
+    while todo:
+        node, at = todo.pop()
+        if node.children is None:
+            continue
+        is_last = at == len(pattern) - 1
+        if pattern[at] == b"**":
+            if is_last:
+                node.children.clear()
+                continue
+            todo.append((node, at + 1))
+            todo += [(child, at) for child in node.children.values()]
+            continue
+        for name in _matching(node.children, pattern[at]):
+            if is_last:
+                del node.children[name]
+            else:
+                todo.append((node.children[name], at + 1))
 
 
-def _translated(one: str) -> bytes:
-    parts = normalise(one.encode()).split(b"/")
-    expression = b""
-    for index, part in enumerate(parts):
-        is_last = index == len(parts) - 1
-        if part == b"**":
-            expression += b".+" if is_last else b"(?:.+/)?"
-        else:
-            literal = re.escape(part).replace(rb"\*", b"[^/]*").replace(rb"\?", b"[^/]")
-            expression += literal if is_last else literal + b"/"
-    return b"(?:" + expression + b")"
+def _matching(names: Iterable[bytes], part: bytes) -> list[bytes]:
+    if not set(part) & set(b"*?"):
+        return [part] if part in names else []
+    expression = re.compile(re.escape(part).replace(rb"\*", b".*").replace(rb"\?", b"."), re.DOTALL)
+    return [name for name in names if expression.fullmatch(name)]
 
 
 def _below(tree: Tree, subtree: str, time: int) -> Tree:
@@ -61,7 +70,8 @@ def _below(tree: Tree, subtree: str, time: int) -> Tree:
     return Tree(root, time)
 
 
-def _node(entry: ExtraEntry, time: int) -> Node:
+def node_of(entry: ExtraEntry, time: int) -> Node:
+    """The node that an extra entry asks for. Raises SpecError if it is a symlink to nowhere."""
     node = Node(_TYPES[entry.kind] | entry.mode, entry.uid, entry.gid, time)
     if entry.kind == "file":
         node.content = entry.content

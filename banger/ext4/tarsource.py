@@ -5,22 +5,26 @@ Sources: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic T
 """
 
 import mmap
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from banger.ext4.names import normalise, shown
 from banger.ext4.pax import PaxValues
+from banger.ext4.tarfields import (
+    BLOCK_BYTES,
+    HEADER,
+    MAX_EXTENSION_BYTES,
+    USTAR_MAGIC,
+    ZEROS,
+    check_sum,
+    device,
+    identity,
+    kind_of,
+    number,
+    size_of,
+    text_of,
+)
 from banger.model.errors import SpecError
-
-BLOCK_BYTES = 512
-MAX_EXTENSION_BYTES = 1 << 20
-_ID_LIMIT = (1 << 32) - 1
-_ZEROS = bytes(BLOCK_BYTES)
-_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
-_GNU_MAGIC = b"ustar  \0"
-_USTAR_MAGIC = b"ustar\0"
-_MAX_DEVICE = 0xFFF, 0xFFFFF
 
 
 @dataclass(slots=True)
@@ -63,13 +67,13 @@ def members(tar: mmap.mmap | bytes) -> Iterator[Member]:
         block = tar[at : at + BLOCK_BYTES]
         if len(block) < BLOCK_BYTES:
             raise SpecError(f"tar: cut short after {shown(last)}: there is no end-of-archive block")
-        if block == _ZEROS:
+        if block == ZEROS:
             return
-        fields = _HEADER.unpack(block)
-        _check_sum(block, fields[6], last)
-        kind = _kind(fields[7])
+        fields = HEADER.unpack(block)
+        check_sum(block, fields[6], last)
+        kind = kind_of(fields[7])
         body = at + BLOCK_BYTES
-        length = _number(fields[4], last, "size")
+        length = number(fields[4], last, "size")
         if kind in "xgLK":
             if length > MAX_EXTENSION_BYTES or body + length > size:
                 raise SpecError(f"tar: the extended header after {shown(last)} is cut short or too large")
@@ -88,10 +92,6 @@ def members(tar: mmap.mmap | bytes) -> Iterator[Member]:
         at = body + (length + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
 
 
-def _kind(flag: bytes) -> str:
-    return "0" if flag in b"\x007" else flag.decode("latin-1")
-
-
 def _extend(pending: _Pending, shared: PaxValues, kind: str, body: bytes, last: bytes) -> PaxValues:
     """Take an extended header into `pending`; return the global values, which only kind `g` changes."""
     if kind == "g":
@@ -103,89 +103,38 @@ def _extend(pending: _Pending, shared: PaxValues, kind: str, body: bytes, last: 
         pending.path = body.rstrip(b"\0")
     else:
         pending.link = body.rstrip(b"\0")
+    if pending.pax.sparse:
+        raise SpecError(
+            f"tar entry after {shown(last)}: GNU sparse files are not supported",
+            hint="make the tar without --sparse: zeros become holes in the image anyway",
+        )
     return shared
 
 
 def _member(fields: tuple[bytes, ...], kind: str, pending: _Pending, offset: int) -> Member:
     name, mode, uid, gid, size, mtime, _, _, link, magic, _, _, major, minor, prefix = fields
     pax = pending.pax
-    raw = pending.path or _string(name)
-    if pending.path is None and magic.startswith(_USTAR_MAGIC) and prefix[0]:
-        raw = _string(prefix) + b"/" + raw
+    raw = pending.path or text_of(name)
+    if pending.path is None and magic.startswith(USTAR_MAGIC) and prefix[0]:
+        raw = text_of(prefix) + b"/" + raw
     raw = pax.values.get(b"path", raw)
     path = normalise(raw)
     if kind == "0" and raw.endswith(b"/"):
         kind = "5"  # as Unix V7 tar wrote directories
     if kind not in "0123456":
         raise SpecError(f"tar entry {shown(path)}: type {kind!r} is not supported")
-    seconds, nanoseconds = pax.time(_number(mtime, path, "mtime"), path)
+    seconds, nanoseconds = pax.time(number(mtime, path, "mtime"), path)
     return Member(
         path=path,
         kind=kind,
-        mode=_number(mode, path, "mode") & 0o7777,
-        uid=_identity(pax.integer(b"uid", _number(uid, path, "uid"), path), path),
-        gid=_identity(pax.integer(b"gid", _number(gid, path, "gid"), path), path),
+        mode=number(mode, path, "mode") & 0o7777,
+        uid=identity(pax.integer(b"uid", number(uid, path, "uid"), path), path),
+        gid=identity(pax.integer(b"gid", number(gid, path, "gid"), path), path),
         mtime=seconds,
         mtime_ns=nanoseconds,
-        size=_size(pax.integer(b"size", _number(size, path, "size"), path), path),
+        size=size_of(pax.integer(b"size", number(size, path, "size"), path), path),
         offset=offset,
-        link=pax.values.get(b"linkpath", pending.link or _string(link)),
-        rdev=_device(major, minor, path) if kind in "34" else (0, 0),
+        link=pax.values.get(b"linkpath", pending.link or text_of(link)),
+        rdev=device(major, minor, path) if kind in "34" else (0, 0),
         xattrs=pax.xattrs,
     )
-
-
-def _string(field: bytes) -> bytes:
-    return field.split(b"\0", 1)[0]
-
-
-def _number(field: bytes, entry: bytes, what: str) -> int:
-    """An octal field, or GNU's base-256 form for what does not fit (GNU tar manual, "Extensions")."""
-    if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big") if field[0] != 0xFF else _negative(field)  # noqa: PLR2004
-    digits = _string(field).strip(b" ")
-    try:
-        return int(digits, 8) if digits.isdigit() else _empty(digits)
-    except ValueError:
-        raise SpecError(f"tar entry {shown(entry)}: its {what} is not an octal number") from None
-
-
-def _negative(field: bytes) -> int:
-    return int.from_bytes(field, "big", signed=True)
-
-
-def _empty(digits: bytes) -> int:
-    if digits:
-        raise ValueError(digits)
-    return 0
-
-
-def _identity(value: int, entry: bytes) -> int:
-    if not 0 <= value < _ID_LIMIT:
-        raise SpecError(f"tar entry {shown(entry)}: owner {value} is out of range")
-    return value
-
-
-def _size(value: int, entry: bytes) -> int:
-    if value < 0:
-        raise SpecError(f"tar entry {shown(entry)}: its size is negative")
-    return value
-
-
-def _device(major: bytes, minor: bytes, entry: bytes) -> tuple[int, int]:
-    numbers = _number(major, entry, "device number"), _number(minor, entry, "device number")
-    if not all(0 <= number <= limit for number, limit in zip(numbers, _MAX_DEVICE, strict=True)):
-        raise SpecError(f"tar entry {shown(entry)}: device {numbers[0]}:{numbers[1]} is out of range")
-    return numbers
-
-
-def _check_sum(block: bytes, field: bytes, last: bytes) -> None:
-    """The sum of the header's bytes with blanks in its place; some old writers summed signed bytes."""
-    digits = _string(field).strip(b" ")
-    stated = int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
-    unsigned = sum(block) - sum(field) + 8 * 0x20
-    if stated == unsigned:
-        return
-    outside = block[:148] + block[156:]
-    if stated != unsigned - 256 * sum(byte > 0x7F for byte in outside):  # noqa: PLR2004
-        raise SpecError(f"tar: the header after {shown(last)} is damaged: its checksum is wrong")

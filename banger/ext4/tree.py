@@ -20,11 +20,16 @@ _TYPES = {
 
 
 class Node:
-    """One inode: `mode` with its type, `children` if a directory, content in memory or at `offset` of the tar."""
+    """One inode: `mode` with its type, `children` if a directory, content in memory or at `offset` of the tar.
+
+    Where the content is in the image already, `extents` say where; or `block` does, for content in one piece.
+    """
 
     __slots__ = (
+        "block",
         "children",
         "content",
+        "extents",
         "gid",
         "ino",
         "links",
@@ -48,6 +53,8 @@ class Node:
         self.mtime_ns = 0
         self.size = 0
         self.offset = 0
+        self.block = 0
+        self.extents: list[tuple[int, int, int]] | None = None
         self.content: bytes | None = None
         self.target = b""
         self.rdev: tuple[int, int] = (0, 0)
@@ -100,7 +107,7 @@ class Tree:
             if self._content_bytes > MAX_IMAGE_BYTES:
                 raise SpecError(f"tar entry {shown(member.path)}: more than {MAX_IMAGE_BYTES >> 30} GiB of content")
         elif member.kind == "2":
-            node.target = _symlink_target(member)
+            node.target = symlink_target(member.link, member.path)
         self.put(member.path, node)
 
     def put(self, path: bytes, node: Node) -> None:
@@ -212,10 +219,11 @@ def walk(root: Node) -> Iterator[tuple[bytes, Node, Node]]:
             stack.extend((prefix + name, node, node.children[name]) for name in names)
 
 
-def _symlink_target(member: Member) -> bytes:
-    if not member.link or b"\0" in member.link or len(member.link) > MAX_PATH_BYTES:
-        raise SpecError(f"tar entry {shown(member.path)}: its symlink target is empty, too long or contains a NUL byte")
-    return member.link
+def symlink_target(link: bytes, path: bytes) -> bytes:
+    """Return the target of a symlink. Raises SpecError that names the entry at `path` if Linux could not have it."""
+    if not link or b"\0" in link or len(link) > MAX_PATH_BYTES:
+        raise SpecError(f"tar entry {shown(path)}: its symlink target is empty, too long or contains a NUL byte")
+    return link
 
 
 def _refuse_directory(target: Node, path: bytes) -> None:

@@ -57,7 +57,7 @@ def _write(plan: Plan, tar: memoryview, options: ImageOptions, image: ImageFile)
     """Write everything; return how many blocks are used."""
     seed = filesystem_seed(options.uuid)
     blocks = BlockAllocator(plan.geometry)
-    content = ContentWriter(plan, tar, image, blocks, seed)
+    content = ContentWriter(plan.lost_found, image, blocks, (seed, options.hash_seed), runs=plan.runs, tar=tar)
     table = _InodeTable(plan, image, options.time, seed)
     journal = _journal(plan, content, image, table, options.uuid)
     _resize_inode(plan, blocks, image, table)
@@ -101,7 +101,7 @@ class _InodeTable:
         if node.ino == ROOT_INODE:
             self._put(ROOT_INODE, node, storage)
             return
-        self._pending += encode_inode(node, storage, node.ino, self._seed, self._time)
+        self._pending += encode_inode(node, storage, node.ino, self._seed, self._time, latest=self._time)
         if node.ino % self._geometry.inodes_per_group == 0 or len(self._pending) >= _TABLE_FLUSH_BYTES:
             self.flush()
 
@@ -117,5 +117,5 @@ class _InodeTable:
             self._pending.clear()
 
     def _put(self, ino: int, node: Node, storage: Storage) -> None:
-        raw = encode_inode(node, storage, ino, self._seed, self._time)
+        raw = encode_inode(node, storage, ino, self._seed, self._time, latest=self._time)
         self._image.put_at(self._geometry.inode_position(ino), raw)

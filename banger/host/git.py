@@ -11,7 +11,6 @@ stand still, and the child is killed at its deadline.
 import contextlib
 import os
 import signal
-import struct
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import anyio
 
+from banger.host.elf import LIBRARIES, LOADER_CACHE, loader_of
 from banger.host.landlock import Limits, confinement
 from banger.host.process import Finished
 from banger.host.tools import get_tool
@@ -40,13 +40,6 @@ _ALLOWED = (
     ("bundle", "create"),
 )
 _FORBIDDEN_WORDS = frozenset({"--filters", "--textconv", "-m", "--modified", "--parseopt", "--sq-quote"})
-_LIBRARIES = tuple(
-    Path(name)
-    for name in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/nix/store", "/gnu/store")
-)
-_ELF_HEADER_BYTES, _PT_INTERP = 64, 3
-_LOADER_CACHE = Path("/etc/ld.so.cache")
-
 _SETTINGS = (
     "advice.graftFileDeprecated=false",
     "core.fsmonitor=false",
@@ -135,7 +128,7 @@ async def run_git(
         enter = stack.enter_context(
             confinement(
                 limits=limits,
-                read=[*read, *_LIBRARIES, programs.exec_path, _LOADER_CACHE],
+                read=[*read, *LIBRARIES, programs.exec_path, LOADER_CACHE],
                 execute=programs.executables,
             )
         )
@@ -229,21 +222,5 @@ def _find_programs() -> _Programs:
         exec_path = git.parents[1] / folder / "git-core"
         inner = exec_path / "git"
         if inner.exists():
-            return _Programs(git, exec_path, (git, inner.resolve(), *_loader(git)))
+            return _Programs(git, exec_path, (git, inner.resolve(), *loader_of(git)))
     raise HostError(f"{git}: its git-core folder is not beside it", hint="sudo apt-get install --reinstall git")
-
-
-def _loader(program: Path) -> tuple[Path, ...]:
-    """Return the ELF interpreter of a program: the segment of type PT_INTERP (elf(5)); empty if linked statically."""
-    with program.open("rb") as file:
-        head = file.read(_ELF_HEADER_BYTES)
-        if len(head) < _ELF_HEADER_BYTES or head[:5] != b"\x7fELF\x02":
-            raise HostError(f"{program}: not a 64-bit ELF program, so it cannot be run confined")
-        table, size, count = *struct.unpack_from("<Q", head, 0x20), *struct.unpack_from("<HH", head, 0x36)
-        for index in range(count):
-            file.seek(table + index * size)
-            kind, _, offset, _, _, length = struct.unpack("<IIQQQQ", file.read(40))
-            if kind == _PT_INTERP:
-                file.seek(offset)
-                return (Path(os.fsdecode(file.read(length).rstrip(b"\0"))).resolve(),)
-    return ()

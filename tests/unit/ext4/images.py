@@ -45,6 +45,7 @@ class Seen:
     content: bytes
     xattrs: dict[str, bytes]
     same_file: bytes
+    links: int = 1
 
 
 def text(name: bytes) -> str:
@@ -98,14 +99,19 @@ def mounted(image: Path, *options: str) -> Iterator[Path]:
 def read_back(image: Path) -> dict[bytes, Seen]:
     """The tree that the kernel sees, by path; the root is the empty path, lost+found is left out."""
     with mounted(image, "ro") as root:
-        top = os.fsencode(root)
-        paths = [b""]
-        for above, directories, files in os.walk(top):
-            if above == top:
-                directories.remove(b"lost+found")
-            paths += [(above + b"/" + name)[len(top) + 1 :] for name in directories + files]
-        inodes: dict[int, bytes] = {}
-        return {path: _seen(top + b"/" + path, path, inodes) for path in sorted(paths)}
+        return read_tree(root)
+
+
+def read_tree(root: Path) -> dict[bytes, Seen]:
+    """A tree of the host as values."""
+    top = os.fsencode(root)
+    paths = [b""]
+    for above, directories, files in os.walk(top):
+        if above == top and b"lost+found" in directories:
+            directories.remove(b"lost+found")
+        paths += [(above + b"/" + name)[len(top) + 1 :] for name in directories + files]
+    inodes: dict[int, bytes] = {}
+    return {path: _seen(top + b"/" + path, path, inodes) for path in sorted(paths)}
 
 
 def _seen(full: bytes, path: bytes, inodes: dict[int, bytes]) -> Seen:
@@ -125,6 +131,7 @@ def _seen(full: bytes, path: bytes, inodes: dict[int, bytes]) -> Seen:
         content=content,
         xattrs={name: os.getxattr(full, name, follow_symlinks=False) for name in _names(full)},
         same_file=inodes.setdefault(info.st_ino, path),
+        links=1 if stat.S_ISDIR(info.st_mode) else info.st_nlink,
     )
 
 
