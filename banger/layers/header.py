@@ -27,9 +27,12 @@ _TYPES = {
 
 
 class Pending:
-    """What extended headers said about the member that follows them; `shared` is what global ones say about all."""
+    """What extended headers said about the member that follows them; `shared` is what global ones say about all.
 
-    __slots__ = ("is_empty", "link", "path", "pax", "shared")
+    `is_empty`: nothing is said about it. `is_waiting`: an extended header came, and no member after it.
+    """
+
+    __slots__ = ("is_empty", "is_waiting", "link", "path", "pax", "shared")
 
     def __init__(self) -> None:
         self.shared = PaxValues()
@@ -40,11 +43,13 @@ class Pending:
         self.pax = self.shared
         self.path: bytes | None = None
         self.link: bytes | None = None
+        self.is_waiting = False
         self.is_empty = not (self.pax.values or self.pax.xattrs)
 
     def extend(self, flag: int, body: bytes, last: bytes) -> None:
         """Take an extended header with this type flag. Raises SpecError if it is malformed."""
         self.is_empty = False
+        self.is_waiting = True
         if flag == ord("x"):
             self.pax = self.pax.updated(body, last)
         elif flag == ord("g"):
@@ -80,8 +85,6 @@ def member_of(block: bytes, pending: Pending) -> Member:
         kind = "5"  # as Unix V7 tar wrote directories
     if kind not in _TYPES:
         raise SpecError(f"tar entry {shown(path)}: type {kind!r} is not supported")
-    if not path and kind != "5":
-        raise SpecError(f"tar entry {shown(raw)}: the root is not a directory")
     size = size_of(pax.integer(b"size", number(fields[4], path, "size"), path), path)
     if kind == "1":
         link = pax.values.get(b"linkpath", pending.link or text_of(fields[8]))

@@ -86,9 +86,7 @@ class LayerReader:
         """The tar has ended. As everywhere, it may end without the two blocks of zeros, between two members."""
         if self._sink is not None:
             raise SpecError(f"tar entry {shown(self._last)}: cut short: the tar ends within its content")
-        if self._head or (
-            not self._pending.is_empty and not self.is_at_end and self._pending.pax is not (self._pending.shared)
-        ):
+        if self._head or self._pending.is_waiting:
             raise SpecError(f"tar: cut short after {shown(self._last)}")
 
     def _content(self, view: memoryview, at: int) -> int:
@@ -144,6 +142,8 @@ class LayerReader:
 
     def _take(self, path: bytes, member: Member) -> None:
         self._last = path
+        if not path and member.node.children is None:
+            raise SpecError("tar entry .: the root is not a directory")
         self.found.add(path, member.node)
         if len(self.found.entries) > self._max_entries:
             raise SpecError(f"tar entry {shown(path)}: the image has too many entries")
