@@ -24,6 +24,7 @@ class Blocks(Protocol):
 
     def take(self, count: int) -> list[Run]:
         """Take so many blocks, in ascending order."""
+        ...
 
 
 class Image(Protocol):

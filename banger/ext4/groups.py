@@ -21,6 +21,7 @@ class Bitmaps(Protocol):
 
     def bitmap(self, group: int) -> tuple[bytes, int]:
         """A group's block bitmap, and how many blocks of the group are free. Bits beyond the last block are set."""
+        ...
 
 
 def write_groups(

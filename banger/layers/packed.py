@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
-import zstandard
-
 from banger.layers.options import Compression, Limits
 from banger.model.errors import HostError, SpecError
 
@@ -36,6 +34,7 @@ class Hash(Protocol):
 
     def hexdigest(self) -> str:
         """The digest so far."""
+        ...
 
 
 class BlobReader:
@@ -164,6 +163,8 @@ class _Peeked:
 
 
 def _unzstd(blob: BlobReader, _: Limits) -> Iterator[bytes]:
+    import zstandard  # a layer in gzip, which nearly all are, need not wait for it
+
     first = blob.read()
     if first and first[:4] != _ZSTD_MAGIC and first[1:4] != _ZSTD_SKIPPABLE:
         raise SpecError("is not zstd, though its media type says so")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.layers import numbering
 from banger.layers.options import Compression, Layer
 from banger.model.errors import SpecError
 from tests.unit.ext4.images import assert_clean
@@ -44,6 +45,15 @@ def test_a_bad_tar_is_refused_by_name_and_a_strange_one_written(tmp_path: Path, 
     assert wrong == [], "\n".join(map(str, wrong))
 
 
+def test_more_names_of_a_file_than_ext4_counts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "MAX_LINKS", 3)
+    some = [corpus.header(b"%d" % number, b"1", link=b"f") for number in range(3)]
+    assert outcome(tmp_path, corpus.header() + b"".join(some[1:]) + corpus.END, is_checked=True) is None
+    said = outcome(tmp_path, corpus.header() + b"".join(some) + corpus.END, is_checked=False)
+    assert said == "file f: more than 3 hard links to one file"
+
+
+@pytest.mark.nightly
 def test_a_file_has_at_most_65000_names(tmp_path: Path) -> None:
     for _, tar, message in corpus.many_links():
         said = outcome(tmp_path, tar, is_checked=True)
