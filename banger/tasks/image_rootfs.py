@@ -18,7 +18,7 @@ class BuildRootfs(Build[File], frozen=True, kw_only=True):
     """With banger's own files in it; without host keys, and without /root, which is on the work disk."""
 
     kind: ClassVar[str] = "image.rootfs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(pools=(("cpu", 1), ("disk", 1)))
     deadline_s: ClassVar[int] = int(_DEADLINE_S) + 10
     tar: Ref[RootTar]

@@ -17,7 +17,7 @@ class BuildWorkSeed(Build[File], frozen=True, kw_only=True):
     """As large as the smallest disk that a VM can have, and mostly holes: a VM's own is a copy, grown."""
 
     kind: ClassVar[str] = "image.work_seed"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(pools=(("disk", 1),))
     deadline_s: ClassVar[int] = int(_DEADLINE_S) + 10
     tar: Ref[RootTar]
