@@ -12,7 +12,7 @@ from banger.graph.timeline import STAGES, critical_path, least_possible, stage_t
 from banger.model.errors import SpecError
 from banger.model.history import RunView
 
-_WORTH_A_LINE_S = 0.0005
+_WORTH_A_LINE_S = 0.005
 
 
 @click.command("trace")
@@ -101,8 +101,8 @@ def _report_waits(view: RunView, waits: list[list[str]]) -> None:
     totals = stage_totals(view)
     print()
     print("All nodes together: " + ", ".join(f"{name} {seconds(taken)}" for name, taken in totals.items()))
-    floors = least_possible(view)
-    print("It could not be shorter than: " + ", ".join(f"{name} {seconds(taken)}" for name, taken in floors.items()))
+    floors = [f"{name} {seconds(taken)}" for name, taken in least_possible(view).items() if taken >= _WORTH_A_LINE_S]
+    print("It could not be shorter than: " + ", ".join(floors))
     if waits:
         print()
         print("On the path, but not the step's own work:")

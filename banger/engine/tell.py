@@ -6,6 +6,7 @@ from banger.graph.explain import Story, explain
 from banger.model.errors import NotFoundError
 from banger.model.history import (
     ChangeView,
+    ClaimView,
     Mode,
     PoolView,
     RunNodeView,
@@ -70,7 +71,7 @@ def run_view(state: State, ref: str, capacities: Mapping[str, int]) -> RunView:
     times = state.history.times(run.id)
     graph = {node.id: node for node in state.history.graph(run.id)}
     nodes = [_node_view(one, graph.get(one.node)) for one in times]
-    used = {pool for node in graph.values() for pool, _ in node.pools}
+    used = {claim.pool for node in nodes if node.cache != "hit" for claim in node.claims}
     pools = [PoolView(pool, amount) for pool, amount in sorted(capacities.items()) if pool in used]
     return RunView(run_row(run, times), nodes, _guest_spans(state, times, graph), pools)
 
@@ -137,7 +138,7 @@ def _node_view(time: NodeRun, told: ToldNode | None) -> RunNodeView:
         size_bytes=told.size_bytes if told else None,
         network=bool(told and told.network),
         privileged=bool(told and told.privileged),
-        pools=[pool for pool, _ in told.pools] if told else [],
+        claims=[ClaimView(pool, amount) for pool, amount in told.pools] if told else [],
         depends_on=told.depends_on() if told else [],
     )
 

@@ -50,7 +50,7 @@ def critical_path(view: RunView) -> list[PathStep]:
 
 def stage_totals(view: RunView) -> dict[str, float]:
     """Seconds of each stage, summed over all nodes that ran; `inputs` is not work that anybody did, and is left out."""
-    totals = dict.fromkeys(STAGES[1:], 0.0)
+    totals: dict[str, float] = dict.fromkeys(STAGES[1:], 0.0)
     for node in view.nodes:
         for name, seconds in _after(node, node.ready_s).items():
             if name in totals:
@@ -87,7 +87,12 @@ def least_possible(view: RunView) -> dict[str, float]:
         longest[node.id] = work[node.id] + max((longest.get(one, 0.0) for one in node.depends_on), default=0.0)
     floors = {"longest chain": max(longest.values(), default=0.0)}
     for pool in view.pools:
-        held = sum(node.published_s - node.claimed_s for node in view.nodes if pool.name in node.pools)
+        held = sum(
+            (node.published_s - node.claimed_s) * claim.amount
+            for node in view.nodes
+            for claim in node.claims
+            if claim.pool == pool.name
+        )
         floors[f"pool {pool.name}"] = held / pool.capacity
     return floors
 

@@ -43,6 +43,14 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimView:
+    """What a node holds of a pool while it runs."""
+
+    pool: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunNodeView:
     """One attempt at one node. It waits for its predecessors until `ready_s`, for its pools until `claimed_s`, to be
     started until `started_s`; it runs until `finished_s`, and is recorded at `published_s`.
@@ -68,7 +76,7 @@ class RunNodeView:
     size_bytes: int | None = None
     network: bool = False
     privileged: bool = False
-    pools: list[str] = field(default_factory=list)
+    claims: list[ClaimView] = field(default_factory=list)
     depends_on: list[str] = field(default_factory=list)
 
 

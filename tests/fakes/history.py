@@ -1,8 +1,11 @@
 """Past runs as an engine would tell them: run 1 was cold, run 2 is a warm one whose wait for a pool is on the path."""
 
+from dataclasses import replace
+
 from banger.model.errors import NotFoundError
 from banger.model.history import (
     ChangeView,
+    ClaimView,
     Mode,
     PoolView,
     RunNodeView,
@@ -29,13 +32,20 @@ def run_view(number: int) -> RunView:
     made = (0.0, 0.0, 0.0, 0.0, 0.0) if hit else (0.0, 0.0, 0.1, 3.9, 4.0)
     begin = 0.0 if hit else 4.0
     nodes = [
-        node("image.rootfs", "build", made, cache="hit" if hit else "miss", pools=["cpu"], size_bytes=200 << 20),
-        node("disk.work", "effect", (0.0, 0.0, 0.0, 0.5, 0.5), pools=["disk"]),
+        node(
+            "image.rootfs",
+            "build",
+            made,
+            cache="hit" if hit else "miss",
+            claims=[ClaimView("cpu", 1)],
+            size_bytes=200 << 20,
+        ),
+        node("disk.work", "effect", (0.0, 0.0, 0.0, 0.5, 0.5), claims=[ClaimView("disk", 1)]),
         node(
             "disk.rootfs",
             "effect",
             (begin, begin + 0.5, begin + 0.5, begin + 0.75, begin + 0.75),
-            pools=["disk"],
+            claims=[ClaimView("disk", 1)],
             bound_by="disk.work" if hit else "image.rootfs",
             depends_on=["image.rootfs"],
         ),
@@ -43,7 +53,7 @@ def run_view(number: int) -> RunView:
             "vm.boot",
             "effect",
             (begin + 0.75, begin + 0.75, begin + 0.75, begin + 1.0, begin + 1.0),
-            pools=["vmm"],
+            claims=[ClaimView("vmm", 1)],
             bound_by="disk.rootfs",
             depends_on=["disk.rootfs", "disk.work"],
         ),
@@ -55,7 +65,8 @@ def run_view(number: int) -> RunView:
             depends_on=["vm.boot"],
         ),
     ]
-    row = RunRow(f"{number:032x}", "vm.create", 1_700_000_000.0 + number, mode, begin + 2.0, "succeeded", None, hit, 4)
+    row = RunRow(str(number) * 32, "vm.create", 1_700_000_000.0 + number, mode, begin + 2.0, "succeeded", None)
+    row = replace(row, cached=int(hit), ran=len(nodes) - hit)
     spans = [
         SpanView("vm.boot", "vmm and firmware", begin + 0.75, begin + 1.25),
         SpanView("guest.agent", "kernel, to init", begin + 1.25, begin + 1.75),
@@ -92,5 +103,5 @@ def why(name: str, run: str | None, against: str | None) -> WhyView:
             leaf=True,
         ),
     ]
-    later, earlier = find(run or "last").run, find(against or "0" * 31 + "1").run
+    later, earlier = find(run or "last").run, find(against or "1").run
     return WhyView(name, later, earlier, "miss", "done", "input:tar", steps, [name, "disk.rootfs"], ["image.work_seed"])

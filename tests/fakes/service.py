@@ -185,7 +185,7 @@ class FakeService:
         emit({
             "event": "summary",
             "at": anyio.current_time(),
-            "run_id": "r1",
+            "run_id": history.run_view(2).run.id,
             "cached": 1,
             "ran": 1,
             "seconds": 2.5,

@@ -82,8 +82,9 @@ def _counters(view: RunView) -> Iterator[TraceEvent]:
     for pool in view.pools:
         changes: list[tuple[float, int]] = []
         for node in view.nodes:
-            if pool.name in node.pools and node.cache != "hit":
-                changes += [(node.claimed_s, 1), (node.published_s, -1)]
+            held = sum(claim.amount for claim in node.claims if claim.pool == pool.name)
+            if held and node.cache != "hit":
+                changes += [(node.claimed_s, held), (node.published_s, -held)]
         used = 0
         name = f"pool {pool.name} (of {pool.capacity})"
         for at_s, change in sorted(changes):

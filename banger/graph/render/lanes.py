@@ -28,7 +28,7 @@ def lanes(nodes: Sequence[RunNodeView]) -> list[tuple[str, list[RunNodeView]]]:
     groups: dict[str, list[RunNodeView]] = {}
     for node in nodes:
         if node.cache != "hit" or node.finished_s > node.started_s:
-            groups.setdefault(node.pools[0] if node.pools else node.flavour, []).append(node)
+            groups.setdefault(node.claims[0].pool if node.claims else node.flavour, []).append(node)
     rows: list[tuple[str, list[RunNodeView]]] = []
     for name, members in groups.items():
         packed = pack((node.claimed_s, node.published_s, node) for node in members)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-BOX_WIDTH = 208
+BOX_WIDTH = 224
 BOX_HEIGHT = 46
 LAYER_GAP = 64
 ROW_GAP = 16

@@ -8,7 +8,7 @@ from html import escape
 
 _STYLE = """
 :root {
-  color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --faint: #5b6470; --line: #8a94a0; --hit: #cfe8d5;
+  color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --faint: #4a525c; --line: #8a94a0; --hit: #cfe8d5;
   --miss: #f6d5b8; --unknown: #f3e6b3; --effect: #cfdff5; --gate: #e3d8f0; --none: #e6e9ec; --critical: #c2410c;
 }
 @media (prefers-color-scheme: dark) {
@@ -29,7 +29,7 @@ ul.legend span { border: 1px solid var(--line); border-radius: 3px; }
 ul.legend span.critical { border: 3px solid var(--critical); background: none; }
 .picture { overflow: auto; border: 1px solid var(--line); border-radius: 6px; }
 svg { display: block; }
-svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+svg text { fill: var(--ink); font: 11px ui-monospace, monospace; }
 svg text.faint { fill: var(--faint); }
 rect.node { stroke: var(--line); }
 path.edge { fill: none; stroke: var(--line); stroke-width: 1.2; }
@@ -56,6 +56,9 @@ const show = event => {
 };
 for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, show);
 """
+CHAR_PX = 6.7
+"""Width of a character in a picture: its letters are all of one width, so that what fits is known here."""
+PADDING_PX = 8
 _HINT = "Point at a node, or go to it with Tab, to see its key, time and size."
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -80,7 +83,7 @@ def node_box(  # noqa: PLR0913 - a box is made of these
 ) -> str:
     """A box with lines of text in it and a text that is shown when it is pointed at."""
     texts = "".join(
-        f'<text x="{x + 8:.1f}" y="{y + 18 + 17 * place:.1f}"{_faint(place)}>{escape(line)}</text>'
+        f'<text x="{x + PADDING_PX:.1f}" y="{y + 18 + 17 * place:.1f}"{_faint(place)}>{escape(line)}</text>'
         for place, line in enumerate(lines)
     )
     place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
@@ -98,8 +101,9 @@ def picture(width: float, height: float, parts: Sequence[str], label: str) -> st
     )
 
 
-def cut(text: str, most: int) -> str:
-    """Shorten a text in the middle, so that both ends of a path can be told."""
+def fit(text: str, width: float) -> str:
+    """Shorten a text in the middle, so that it fits a box and both ends of a path can be told."""
+    most = int((width - 2 * PADDING_PX) / CHAR_PX)
     if len(text) <= most:
         return text
     half = (most - 1) // 2

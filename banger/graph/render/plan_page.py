@@ -1,10 +1,11 @@
 """A plan as a page: the graph from left to right, coloured by what would happen to each node."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from banger.graph.render.collapse import collapse
 from banger.graph.render.layout import BOX_HEIGHT, BOX_WIDTH, lay_out
-from banger.graph.render.page import cut, node_box, page, picture
+from banger.graph.render.page import fit, node_box, page, picture
 from banger.model.history import REASONS
 from banger.model.views import PlanNodeView, PlanView
 from banger.model.wording import name_of, seconds, short_digest, size
@@ -17,7 +18,6 @@ LEGEND = (
     ("gate", "gate: a wait"),
     ("critical", "critical path"),
 )
-_LINE_CHARS = 27
 
 
 def plan_page(plan: PlanView, title: str) -> str:
@@ -26,10 +26,8 @@ def plan_page(plan: PlanView, title: str) -> str:
     names = {node.id for node in shown.nodes}
     layout = lay_out({node.id: [one for one in node.depends_on if one in names] for node in shown.nodes})
     critical = {node.id for node in shown.nodes if node.on_critical_path}
-    edges = [
-        _edge(points, is_critical=one in critical and other in critical)
-        for (one, other), points in layout.edges.items()
-    ]
+    steps = set(critical_edges(shown))
+    edges = [_edge(points, is_critical=edge in steps) for edge, points in layout.edges.items()]
     boxes = [
         node_box(
             *layout.boxes[node.id],
@@ -37,13 +35,19 @@ def plan_page(plan: PlanView, title: str) -> str:
             BOX_HEIGHT,
             kind=node.cache,
             about=describe(node),
-            lines=[cut(name_of(node.kind, node.label), _LINE_CHARS), cut(_second(node), _LINE_CHARS + 4)],
+            lines=[fit(name_of(node.kind, node.label), BOX_WIDTH), fit(_second(node), BOX_WIDTH)],
             critical=node.id in critical,
         )
         for node in shown.nodes
     ]
     body = picture(layout.width, layout.height, [*edges, *boxes], "graph of the plan")
     return page(title, totals(plan), LEGEND, body)
+
+
+def critical_edges(plan: PlanView) -> list[tuple[str, str]]:
+    """From each node on the critical path to the next. (They need not be neighbours: one may wait for a pool.)"""
+    path = sorted((node for node in plan.nodes if node.on_critical_path), key=lambda node: node.starts_s or 0.0)
+    return [(one.id, other.id) for one, other in pairwise(path)]
 
 
 def totals(plan: PlanView) -> list[str]:

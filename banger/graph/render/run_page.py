@@ -1,9 +1,10 @@
 """Runs as a page: a bar for each node on a line of time, with the guest's boot below."""
 
 from collections.abc import Sequence
+from html import escape
 
 from banger.graph.render.lanes import lanes, pack
-from banger.graph.render.page import cut, node_box, page, picture
+from banger.graph.render.page import fit, node_box, page, picture
 from banger.graph.timeline import critical_path
 from banger.model.history import RunNodeView, RunView, SpanView
 from banger.model.wording import name_of, seconds, size
@@ -20,12 +21,13 @@ _WIDTH = 1200.0
 _LEFT = 110.0
 _ROW = 30.0
 _TICKS = 8
-_CHAR_PX = 7.4
+_NARROWEST_PX = 70.0
+"""Nothing can be said in less."""
 
 
 def run_page(views: Sequence[RunView], title: str) -> str:
     """The whole document: one picture for each run."""
-    bodies = [f"<h2>{_heading(view)}</h2>{_picture(view)}" for view in views]
+    bodies = [f"<h2>{escape(_heading(view))}</h2>{_picture(view)}" for view in views]
     return page(title, [], LEGEND, "".join(bodies))
 
 
@@ -62,7 +64,7 @@ def _grid(wall_s: float, scale: float, bottom: float) -> list[str]:
 
 
 def _row_name(name: str, y: float) -> str:
-    return f'<text class="faint" x="8" y="{y + 17:.1f}">{cut(name, 14)}</text>'
+    return f'<text class="faint" x="8" y="{y + 17:.1f}">{escape(fit(name, _LEFT))}</text>'
 
 
 def _bar(node: RunNodeView, scale: float, y: float, *, is_critical: bool) -> str:
@@ -98,5 +100,4 @@ def _span(span: SpanView, scale: float, y: float) -> str:
 
 
 def _fitting(text: str, width: float) -> list[str]:
-    most = int((width - 12) / _CHAR_PX)
-    return [cut(text, most)] if most > 2 else []  # noqa: PLR2004 - less than that says nothing
+    return [fit(text, width)] if width >= _NARROWEST_PX else []

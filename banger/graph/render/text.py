@@ -1,6 +1,7 @@
 """Plans for Graphviz (https://graphviz.org/doc/info/lang.html) and Mermaid (https://mermaid.js.org, "Flowcharts")."""
 
 from banger.graph.render.collapse import collapse
+from banger.graph.render.plan_page import critical_edges
 from banger.model.views import PlanNodeView, PlanView
 from banger.model.wording import name_of, seconds
 
@@ -17,6 +18,7 @@ def dot(plan: PlanView) -> str:
         f'  node [shape=box, style=filled, fontname="sans-serif", color="{_INK}"];',
     ]
     critical = {node.id for node in plan.nodes if node.on_critical_path}
+    steps = set(critical_edges(plan))
     for node in plan.nodes:
         shape = _SHAPES.get(node.flavour, "box")
         width = ", penwidth=3" if node.id in critical else ""
@@ -24,7 +26,7 @@ def dot(plan: PlanView) -> str:
         lines.append(f'  {_quoted(node.id)} [label="{text}", shape={shape}, fillcolor="{COLOURS[node.cache]}"{width}];')
     for node in plan.nodes:
         for before in node.depends_on:
-            bold = " [penwidth=3]" if before in critical and node.id in critical else ""
+            bold = " [penwidth=3]" if (before, node.id) in steps else ""
             lines.append(f"  {_quoted(before)} -> {_quoted(node.id)}{bold};")
     return "\n".join([*lines, "}"]) + "\n"
 
