@@ -180,4 +180,4 @@ def _nested_or_apart(one: TraceEvent, other: TraceEvent) -> bool:
 
 def _covers(one: TraceEvent, at: TraceEvent) -> bool:
     same = (one["pid"], one["tid"]) == (at["pid"], at["tid"])
-    return same and one["ts"] <= at["ts"] <= one["ts"] + one["dur"]
+    return same and bool(one["ts"] <= at["ts"] <= one["ts"] + one["dur"])
