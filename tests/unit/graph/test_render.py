@@ -175,7 +175,7 @@ def test_the_guests_boot_is_in_the_trace_beside_the_host() -> None:
 
 def _nested_or_apart(one: TraceEvent, other: TraceEvent) -> bool:
     (a, b), (c, d) = ((event["ts"], event["ts"] + event["dur"]) for event in (one, other))
-    return b <= c or d <= a or (a <= c and d <= b) or (c <= a and b <= d)
+    return bool(b <= c or d <= a or (a <= c and d <= b) or (c <= a and b <= d))
 
 
 def _covers(one: TraceEvent, at: TraceEvent) -> bool:
