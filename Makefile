@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STAMP := .venv/.banger-ready
 BIN := .venv/bin
 
-.PHONY: help setup run test nightly fuzz lint fix types check build clean
+.PHONY: help setup run bench-create test nightly fuzz lint fix types check build clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -18,11 +18,15 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
 run: setup ## Boot a VM and run `uname -a` in it
 	@$(BIN)/banger vm run --rm -- uname -a
 
+bench-create: setup ## Make and delete VMs, and show stage times; ARGS="--runs 20"
+	@$(BIN)/banger bench create $(ARGS)
+
 test: setup ## Run the linters and every test that this machine can run
 	@scripts/setup.sh --tests
 	@$(BIN)/pytest
 
 nightly: setup ## Run the tests that take too long for every change
+	@scripts/setup.sh --nightly
 	@$(BIN)/pytest -m nightly
 
 fuzz: setup ## Throw changed tars at the layer reader for a minute (with atheris, if it is installed, until stopped)

@@ -4,6 +4,7 @@
 #   setup.sh          do whatever is missing
 #   setup.sh --check  the same, for a machine where it has been done: only the parts that can go stale
 #   setup.sh --tests  install the Debian packages that only the tests need
+#   setup.sh --nightly  the same for the nightly tests: a browser of 80 MB
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,9 @@ packages=(
 test_packages=(
   strace                       # looks at what programs open and run, and kills them at a system call
   docker-registry skopeo umoci # the real registry, and real tools that push to it
+)
+nightly_packages=(
+  chromium # looks at the pages that banger writes
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -68,6 +72,7 @@ compile_guest() {
 
 case ${1:-} in
   --tests) install_packages "${test_packages[@]}" && exit ;;
+  --nightly) install_packages "${test_packages[@]}" "${nightly_packages[@]}" && exit ;;
   --check) ;;
   *) install_packages "${packages[@]}" ;;
 esac

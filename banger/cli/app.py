@@ -91,7 +91,8 @@ def _tree() -> LazyGroup:
         "logs": Verb("vm_logs", "Show a VM's console."),
     })  # fmt: skip
     plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {
-        "create": Verb("plan_vm_create", "Say what `vm create` or `vm run` would do, and how long it would take."),
+        "create": Verb("plan_vm_create", "Say what `vm create` would do, and how long it would take."),
+        "run": Verb("plan_vm_create", "Say what `vm run` would do: the same, up to the shell."),
     })  # fmt: skip
     cache = LazyGroup("cache", "Look at cached artifacts and remove them.", {
         "ls": Verb("cache_ls", "List artifacts."),
@@ -104,11 +105,19 @@ def _tree() -> LazyGroup:
     })  # fmt: skip
     bench = LazyGroup("bench", "Show how long the stages of past creates took, or measure.", {
         "stages": Verb("bench", "Show how long the stages of past creates took."),
+        "create": Verb("bench_create", "Make and delete VMs, and show how long that took."),
         "graph": Verb("bench_graph", "Measure the engine on a graph of nodes that do nothing."),
     }, default="stages")  # fmt: skip
+    runs = LazyGroup("runs", "Look at past runs: what ran, and how long it took.", {
+        "ls": Verb("runs_ls", "List runs."),
+        "show": Verb("runs_show", "Show one run, node by node."),
+    })  # fmt: skip
     root = LazyGroup("banger", "A throw-away microVM with your git checkout inside, in one command.", {
         "vm": vm,
         "plan": LazyGroup("plan", "Say what a command would do, without doing it.", {"vm": plan_vm}),
+        "why": Verb("why", "Say why a node ran: what changed, from what to what."),
+        "runs": runs,
+        "trace": Verb("trace", "Say where the time of a run went."),
         "bench": bench,
         "cache": cache,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),

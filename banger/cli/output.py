@@ -4,10 +4,22 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 
-FEW_S = 10
-MINUTE_S = 60
-KIB = 1024
+from banger.model.errors import HostError
+from banger.model.wording import name_of, seconds, short_digest, size
+
+__all__ = [
+    "name_of",
+    "print_json",
+    "print_table",
+    "sanitised",
+    "seconds",
+    "short_digest",
+    "size",
+    "write_out",
+]
+
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 """Escape sequences: CSI, OSC, and the short ones (ECMA-48 §5.3, §5.4, §5.6)."""
 _CONTROLS = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
@@ -30,38 +42,23 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Se
         print("  ".join(cells).rstrip())
 
 
-def seconds(value: float | None) -> str:
-    """Write a duration: 0.25 s, 12.3 s, 2 min 05 s; a dash if it is not known."""
-    if value is None:
-        return "-"
-    if value < FEW_S:
-        return f"{value:.2f} s"
-    if value < MINUTE_S:
-        return f"{value:.1f} s"
-    return f"{int(value) // MINUTE_S} min {int(value) % MINUTE_S:02d} s"
-
-
-def size(size_bytes: int) -> str:
-    """Write a size for people: 12 B, 3.4 MiB."""
-    value = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < KIB:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= KIB
-    return f"{value:.1f} TiB"
-
-
-def short_digest(digest: str | None) -> str:
-    """The first twelve digits, enough for `cache show`."""
-    return (digest or "").removeprefix("sha256:")[:12]
-
-
 def sanitised(text: str) -> str:
     """Take out what a terminal would obey: escape sequences and every control character but newline and tab.
 
     Of a sequence that is cut in two by the end of a chunk, the escape character goes and the rest is harmless text.
     """
     return _ESCAPE.sub("", text).translate(_CONTROLS)
+
+
+def write_out(path: str, text: str) -> None:
+    """Write a whole document to a file, or to stdout if it is called `-`. Raises HostError."""
+    if path == "-":
+        print(text, end="")
+        return
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from error
 
 
 def _plain(value: object) -> object:

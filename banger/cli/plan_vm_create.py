@@ -1,29 +1,64 @@
-"""`banger plan vm create`: what would be done, what is there already, how long it would take."""
+"""`banger plan vm create` and `plan vm run`: what would be done, what is there already, how long it would take."""
 
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from banger.cli.app import RemoteExitError
 from banger.cli.decode import decode
 from banger.cli.options import as_json, request_from, vm_options
-from banger.cli.output import print_json, seconds, short_digest
+from banger.cli.output import name_of, print_json, seconds, short_digest, write_out
 from banger.cli.start_daemon import daemon
+from banger.model.errors import SpecError
 from banger.model.views import PlanNodeView, PlanView
+
+WORK_TO_DO = 10
+"""The exit status that says so, if it is asked for."""
 
 
 @click.command("create")
 @vm_options
 @as_json
-def command(*, json_output: bool, **options: Any) -> None:
-    """Say what `vm create` or `vm run` with these options would do. Changes nothing."""
+@click.option("--dot", is_flag=True, help="Print the graph for Graphviz: … --dot | dot -Tsvg > plan.svg")
+@click.option("--mermaid", is_flag=True, help="Print the graph for Mermaid, as Markdown pages show it.")
+@click.option("--html", metavar="FILE", help="Write one page with the graph, to be opened in a browser; - is stdout.")
+@click.option("--exit-code", is_flag=True, help=f"End with 0 if nothing is to be built, with {WORK_TO_DO} otherwise.")
+def command(*, json_output: bool, dot: bool, mermaid: bool, html: str | None, exit_code: bool, **options: Any) -> None:
+    """Say what `vm create` or `vm run` with these options would do. Changes nothing.
+
+    Each line is a node; what it rests on is below it. Its state: hit (in the cache), miss (will be made, and why),
+    unknown (depends on what is not known before the run), effect (live state, made each time), gate (a wait).
+    """
+    if sum(map(bool, (json_output, dot, mermaid, html))) > 1:
+        raise SpecError("--json, --dot, --mermaid and --html exclude each other")
+    request = request_from(options)
     with daemon() as client:
-        plan = decode(PlanView, client.post("/v1/plan", asdict(request_from(options))))
+        plan = decode(PlanView, client.post("/v1/plan", asdict(request)))
+    _show(plan, json_output=json_output, dot=dot, mermaid=mermaid, html=html)
+    if exit_code and work_to_do(plan):
+        raise RemoteExitError(WORK_TO_DO)
+
+
+def work_to_do(plan: PlanView) -> bool:
+    """Whether anything is to be built, or may have to be."""
+    return any(node.flavour == "build" and node.cache != "hit" for node in plan.nodes)
+
+
+def _show(plan: PlanView, *, json_output: bool, dot: bool, mermaid: bool, html: str | None) -> None:
     if json_output:
         print_json(plan)
-        return
-    for line in tree(plan):
-        print(line)
+    elif dot or mermaid:
+        from banger.graph.render import text
+
+        print(text.dot(plan) if dot else text.mermaid(plan), end="")
+    elif html:
+        from banger.graph.render.plan_page import plan_page
+
+        write_out(html, plan_page(plan, "banger plan vm create"))
+    else:
+        for line in tree(plan):
+            print(line)
 
 
 def tree(plan: PlanView) -> list[str]:
@@ -46,11 +81,11 @@ def tree(plan: PlanView) -> list[str]:
         if node.id not in needed:
             draw(node, "", "")
     width = max((len(_name(lead, node)) for lead, node, _again in rows), default=0)
-    return [*(_row(lead, node, width, again=again) for lead, node, again in rows), *_totals(plan)]
+    return [*(_row(lead, node, width, again=again) for lead, node, again in rows), "", *_totals(plan)]
 
 
 def _name(lead: str, node: PlanNodeView) -> str:
-    return f"{lead}{node.kind} {node.label}".rstrip()
+    return f"{lead}{name_of(node.kind, node.label)}"
 
 
 def _row(lead: str, node: PlanNodeView, width: int, *, again: bool) -> str:
@@ -59,13 +94,12 @@ def _row(lead: str, node: PlanNodeView, width: int, *, again: bool) -> str:
         return f"{name}  (above)"
     mark = "*" if node.on_critical_path else " "
     last = f"last {seconds(node.last_s)}" if node.last_s is not None else "never run"
-    return f"{name}  {node.cache:<7} {mark} {short_digest(node.digest):<12}  {last}".rstrip()
+    row = f"{name}  {node.cache:<7} {mark} {short_digest(node.digest):<12}  {last}"
+    return (f"{row}  {node.reason}" if node.cache == "miss" and node.reason else row).rstrip()
 
 
 def _totals(plan: PlanView) -> list[str]:
-    count = {state: sum(node.cache == state for node in plan.nodes) for state in ("hit", "miss", "unknown", "effect")}
-    counts = ", ".join(f"{number} {state}" for state, number in count.items() if number)
-    predicted = "unknown (a node on the critical path has never run)"
-    if plan.predicted_s is not None:
-        predicted = f"about {seconds(plan.predicted_s)}"
-    return ["", f"{counts}; * is the critical path; predicted time: {predicted}"]
+    from banger.graph.render.plan_page import totals
+
+    first, *rest = totals(plan)
+    return [f"{first}; * is the critical path", *rest]

@@ -5,6 +5,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
+from banger.cli.doing import DOING
 from banger.cli.output import sanitised, seconds, size
 from banger.model.progress import Event, NodeEvent, PlannedNode, ProgressEvent
 
@@ -106,8 +107,12 @@ def node_line(event: NodeEvent, nodes: dict[str, PlannedNode]) -> str | None:
 
 
 def title(node: PlannedNode) -> str:
-    """Name a node for people."""
-    return f"{node['kind']} {node['label']}".rstrip()
+    """Name a node for people: what is being done, to what, and the kind by which `banger why` and `plan` know it."""
+    doing = DOING.get(node["kind"])
+    label = "" if node["label"] in {node["id"], node["kind"]} else node["label"]
+    if doing is None:
+        return f"{node['kind']} {label}".rstrip()
+    return f"{doing}{f' ({label})' if label else ''}"
 
 
 class LiveProgress(QuietProgress):

@@ -15,11 +15,11 @@ from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
 from banger.daemon.operations import json_value
+from banger.daemon.run_routes import add_run_routes
 from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
-    BenchRow,
     CacheEntryView,
     CheckView,
     DaemonView,
@@ -56,6 +56,7 @@ def create_app(daemon: Daemon) -> FastAPI:
     _add_vm_routes(app, daemon)
     _add_operation_routes(app, daemon)
     _add_cache_routes(app, daemon)
+    add_run_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -136,10 +137,6 @@ def _add_cache_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.post("/v1/plan", response_model=PlanView)
     async def plan(body: VmBody) -> Response:
         return _json(await service.plan_create(body.request()))
-
-    @app.get("/v1/bench", response_model=list[BenchRow])
-    async def bench() -> Response:
-        return _json(await service.bench())
 
     @app.get("/v1/cache", response_model=list[CacheEntryView])
     async def cache_list() -> Response:

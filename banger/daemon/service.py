@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeAlias
 
 from banger.guest.exec_session import ExecSession
 from banger.model.exec import ExecRequest
-from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
+from banger.model.history import BenchView, RunRow, RunView, WhyView
+from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView
 
 Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
@@ -53,8 +54,21 @@ class Service(Protocol):
         """Say what `create_vm` would do. Changes nothing."""
         ...
 
-    async def bench(self) -> list[BenchRow]:
-        """Stage timings of the creates so far, in the order that stages run."""
+    async def bench(self) -> BenchView:
+        """Stage timings of the creates so far: cold, warm and restored ones apart."""
+        ...
+
+    async def list_runs(self, limit: int, what: str | None) -> list[RunRow]:
+        """The newest runs, or those of one sort (`vm.create`), the newest first."""
+        ...
+
+    async def show_run(self, ref: str) -> RunView:
+        """One run by its id, the beginning of it, or `last`. Raises NotFoundError, or SpecError if several begin so."""
+        ...
+
+    async def why(self, node: str, run: str | None, against: str | None) -> WhyView:
+        """Why a node ran in `run` (None: the newest that has it), beside the run `against` (None: the one of the same
+        sort before it). Raises NotFoundError for a run or node that is not kept."""
         ...
 
     async def cache_list(self) -> list[CacheEntryView]:

@@ -1,83 +1,100 @@
 """`banger plan`: what a plan would do, from the cache alone. Runs nothing, asks nobody, changes nothing."""
 
-from dataclasses import replace
-from typing import cast
+from collections.abc import Mapping
 
-from banger.graph.build import Graph
-from banger.model.action import Flavour, Output, action_digest
-from banger.model.digest import Canonical, Digest
-from banger.model.views import CacheState, PlanNodeView, PlanView
+from banger.engine.known import Known, look_up
+from banger.engine.tell import story_of
+from banger.graph.explain import Story, reason_of
+from banger.graph.paths import binding_path
+from banger.graph.predict import Prediction, predict
+from banger.model.action import Flavour, Node, action_document
+from banger.model.story import Recorded, ToldNode
+from banger.model.views import PlanNodeView, PlanView
 from banger.plan import Plan
 from banger.store.state import State
-from banger.tasks import Query
 
 
-def preview(state: State, plan: Plan) -> PlanView:
-    """Look up every node whose key can be known before the run."""
+def preview(state: State, plan: Plan, capacities: Mapping[str, int]) -> PlanView:
+    """Look up every node whose key can be known before the run, and run the rest on paper."""
     graph = plan.graph()
-    expected = state.runs.typical_seconds()
-    outputs: dict[str, Digest] = {}
-    views: list[PlanNodeView] = []
-    ordinary = [node for node in graph.nodes.values() if node.action.flavour is not Flavour.RELEASE]
-    for node in ordinary:
-        digest = None
-        if all(source in outputs for source in node.inputs.values()):
-            inputs = {name: outputs[source] for name, source in node.inputs.items()}
-            digest = action_digest(node.action, inputs)
-        cache, output = _look(state, plan, node.id, digest)
-        if output is not None:
-            outputs[node.id] = output.digest
-        views.append(
-            PlanNodeView(
-                id=node.id,
-                kind=node.action.kind,
-                flavour=str(node.action.flavour),
-                label=node.label,
-                cache=cache,
-                digest=digest,
-                last_s=state.runs.last_seconds(node.action.kind),
-                expected_s=0.0 if cache == "hit" else expected.get(node.action.kind),
-                depends_on=list(graph.predecessors[node.id]),
-            )
+    known = look_up(state, plan, graph)
+    times, sizes = state.runs.typical_seconds(), state.history.sizes()
+    nodes = [node for node in graph.nodes.values() if node.action.flavour is not Flavour.RELEASE]
+    hits = {name for name, cache in known.cache.items() if cache == "hit"}
+    expected = {node.id: times[node.action.kind] for node in nodes if node.action.kind in times and node.id not in hits}
+    foreseen = predict(graph, capacities, expected, hits)
+    critical = set(binding_path(foreseen.ends, foreseen.bound_by))
+    reasons = _reasons(state, plan, nodes, known)
+    views = [
+        PlanNodeView(
+            id=node.id,
+            kind=node.action.kind,
+            flavour=str(node.action.flavour),
+            label=node.label,
+            cache=known.cache[node.id],
+            digest=known.digests.get(node.id),
+            last_s=state.runs.last_seconds(node.action.kind),
+            expected_s=0.0 if node.id in hits else expected.get(node.id),
+            on_critical_path=node.id in critical,
+            depends_on=list(graph.predecessors[node.id]),
+            reason=reasons.get(node.id),
+            starts_s=foreseen.starts.get(node.id),
+            size_bytes=_size(state, known, node, sizes),
+            pools=[pool for pool, _ in node.action.needs.pools],
+            network=node.action.needs.network,
+            privileged=node.action.needs.privileged,
         )
-    return _mark_critical_path(graph, views)
+        for node in nodes
+    ]
+    return _summed(views, foreseen)
 
 
-def _look(state: State, plan: Plan, node: str, digest: Digest | None) -> tuple[CacheState, Output | None]:
-    task = plan.tasks[node]
-    if task.flavour is Flavour.EFFECT:
-        return "effect", None
-    if task.flavour is Flavour.GATE:
-        return "gate", None
-    if digest is None:
-        return "unknown", None
-    if isinstance(task, Query):
-        known, value = state.answers.get(digest, not_older_than_s=task.ttl_s)
-        return ("hit", Output(cast("Canonical", value))) if known else ("miss", None)
-    output = state.actions.get(digest)
-    return ("hit", output) if output is not None else ("miss", None)
-
-
-def _mark_critical_path(graph: Graph, views: list[PlanNodeView]) -> PlanView:
-    """Longest path by expected times; its length is the prediction, if every node on the graph has been timed."""
-    by_id = {view.id: view for view in views}
-    finish: dict[str, tuple[float, str | None]] = {}
-    for view in views:
-        before = [(finish[one][0], one) for one in graph.predecessors[view.id] if one in finish]
-        start, binding = max(before, default=(0.0, None))
-        finish[view.id] = (start + (view.expected_s or 0.0), binding)
-    critical: set[str] = set()
-    node = max(finish, key=lambda name: finish[name][0], default=None)
-    total = finish[node][0] if node is not None else 0.0
-    while node is not None:
-        critical.add(node)
-        node = finish[node][1]
-    known = all(view.expected_s is not None for view in views)
+def _summed(views: list[PlanNodeView], foreseen: Prediction) -> PlanView:
+    fetching = [view for view in views if view.network and view.cache != "hit"]
     return PlanView(
-        nodes=[_marked(view) if view.id in critical else view for view in by_id.values()],
-        predicted_s=total if known else None,
+        nodes=views,
+        predicted_s=foreseen.seconds if all(view.expected_s is not None for view in views) else None,
+        serial_s=sum(view.expected_s or 0.0 for view in views),
+        network_bytes=sum(view.size_bytes or 0 for view in fetching),
+        network_unknown=[view.id for view in fetching if view.size_bytes is None],
     )
 
 
-def _marked(view: PlanNodeView) -> PlanNodeView:
-    return replace(view, on_critical_path=True)
+def _size(state: State, known: Known, node: Node, sizes: Mapping[str, int]) -> int | None:
+    """Bytes of the artifacts that the node puts out: as they are there or, failing that, as they were last time."""
+    output = known.outputs.get(node.id)
+    if output is None:
+        return sizes.get(node.action.kind)
+    return sum(state.cas.size(one) for one in output.artifacts) if output.artifacts else None
+
+
+def _reasons(state: State, plan: Plan, nodes: list[Node], known: Known) -> dict[str, str]:
+    """Why each node would run, as far as it is known: against the newest run of the same sort."""
+    newest = state.history.runs(1, plan.what)
+    before: Story = story_of(state, newest[0].id) if newest else {}
+    after = {node.id: _foretold(node, known) for node in nodes}
+    reasons = {name: reason_of(name, before, after) for name in after if known.cache[name] != "unknown"}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _foretold(node: Node, known: Known) -> Recorded:
+    cache, output, document = known.cache[node.id], known.outputs.get(node.id), None
+    if node.id in known.digests:
+        document = action_document(
+            node.action, {name: known.outputs[source].digest for name, source in node.inputs.items()}
+        )
+    told = ToldNode(
+        node.id,
+        node.action.kind,
+        str(node.action.flavour),
+        node.label,
+        dict(node.inputs),
+        node.after,
+        known.digests.get(node.id),
+        None if output is None else output.digest,
+        (),
+        network=False,
+        privileged=False,
+        size_bytes=None,
+    )
+    return Recorded(told, cache, "done", document, None if output is None else output.value)

@@ -11,6 +11,7 @@ from banger.engine.decide import Decider
 from banger.engine.observe import Emit, Observer
 from banger.engine.remembered import Remembered
 from banger.engine.sharing import Sharing
+from banger.engine.story import keep_story
 from banger.graph.build import RELEASE_PREFIX, Graph, build_graph
 from banger.graph.pools import Pools
 from banger.graph.scheduler import Scheduler
@@ -194,6 +195,8 @@ class Run:
                     state.actions.touch(self.remembered.used)
                 how = "succeeded" if conclusion is not None and conclusion.succeeded else "failed"
                 state.runs.end(self.id, how, observer.seconds(), observer.records, observer.hits)
+                outputs = self.remembered.values.outputs
+                keep_story(state, self.id, self._graph, outputs, observer.records, observer.hits)
             self._engine.checkpoint("run", "handed-over")
         observer.event("summary", run_id=self.id, cached=observer.cached, ran=observer.ran, seconds=observer.seconds())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 
 from banger.debian.namespaces import remove_scratch
+from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
 from banger.engine.faults import checkpoint_from
 from banger.engine.names import pick_name
@@ -17,7 +18,8 @@ from banger.engine.preview import preview
 from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
-from banger.engine.views import bench_rows, cache_entries, vm_state, vm_view
+from banger.engine.tell import run_rows, run_view, why_view
+from banger.engine.views import cache_entries, vm_state, vm_view
 from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
@@ -27,7 +29,8 @@ from banger.host.tools import get_tool
 from banger.model.action import Scope
 from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError
 from banger.model.exec import ExecRequest
-from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanView, PruneView
+from banger.model.history import BenchView, RunRow, RunView, WhyView
+from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView
 from banger.model.vm import VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
 from banger.plan.machine import HostFacts
@@ -126,11 +129,25 @@ class EngineService:
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
         plan = plan_create(request, vm="0" * 32, name=name, host=await self._facts())
         self._engine.refuse_what_cannot_fit(plan.graph())
-        return preview(self._state, plan)
+        return preview(self._state, plan, self._engine.capacities)
 
-    async def bench(self) -> list[BenchRow]:
+    async def bench(self) -> BenchView:
         """Stage times of the creates so far."""
-        return bench_rows(reversed(self._state.runs.recent("vm.create", _BENCH_RUNS)))
+        history = self._state.history
+        found = [run for run in history.runs(_BENCH_RUNS, "vm.create") if run.outcome == "succeeded"]
+        return bench_view(run_view(self._state, run.id, self._engine.capacities) for run in reversed(found))
+
+    async def list_runs(self, limit: int, what: str | None) -> list[RunRow]:
+        """Past runs, the newest first."""
+        return run_rows(self._state, limit, what)
+
+    async def show_run(self, ref: str) -> RunView:
+        """One run with its times."""
+        return run_view(self._state, ref, self._engine.capacities)
+
+    async def why(self, node: str, run: str | None, against: str | None) -> WhyView:
+        """Why a node ran."""
+        return why_view(self._state, node, run, against)
 
     async def cache_list(self) -> list[CacheEntryView]:
         """Artifacts in the CAS, last used first."""

@@ -1,20 +1,16 @@
-"""What there is, as it is shown: VMs, cached artifacts, stage times."""
+"""What there is, as it is shown: VMs and cached artifacts."""
 
 from collections.abc import Iterable
-from statistics import median, quantiles
 
 from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.digest import Digest
-from banger.model.views import BenchRow, CacheEntryView
+from banger.model.views import CacheEntryView
 from banger.model.vm import SshEndpoint, VmView
 from banger.store.journal import Lease
-from banger.store.runs import NodeRun
 from banger.store.state import State
 from banger.store.vms import VmRecord
 from banger.vm import CONSOLE_LOG
 from banger.vm.lifecycle import VmState
-
-_NINE_TENTHS = 8  # index into nine cut points
 
 
 def vm_state(leases: Iterable[Lease]) -> tuple[VmState, ProcessIdentity | None]:
@@ -90,37 +86,3 @@ def cache_entries(state: State) -> list[CacheEntryView]:
                     last_used_at=record.used_at,
                 )
     return sorted(entries.values(), key=lambda entry: (-entry.last_used_at, entry.digest))
-
-
-def bench_rows(runs: Iterable[tuple[str, float, list[NodeRun]]]) -> list[BenchRow]:
-    """Times of stages, cold runs (a Build was made) and warm ones apart; the whole run is the last row."""
-    cold: dict[str, list[float]] = {}
-    warm: dict[str, list[float]] = {}
-    order: dict[str, None] = {}
-    for _, seconds, nodes in runs:
-        is_cold = any(node.flavour == "build" and node.cache == "miss" for node in nodes)
-        into = cold if is_cold else warm
-        for node in nodes:
-            order[node.node] = None
-            if node.outcome == "done" and node.cache != "hit":
-                into.setdefault(node.node, []).append(node.finished_s - node.started_s)
-        into.setdefault("total", []).append(seconds)
-    rows = [_bench_row(stage, cold.get(stage, []), warm.get(stage, [])) for stage in [*order, "total"]]
-    return [row for row in rows if row.runs]
-
-
-def _bench_row(stage: str, cold: list[float], warm: list[float]) -> BenchRow:
-    return BenchRow(
-        stage=stage,
-        runs=len(cold) + len(warm),
-        cold_median_s=median(cold) if cold else None,
-        cold_p90_s=_p90(cold),
-        warm_median_s=median(warm) if warm else None,
-        warm_p90_s=_p90(warm),
-    )
-
-
-def _p90(times: list[float]) -> float | None:
-    if len(times) < 2:  # noqa: PLR2004 - quantiles() wants two points
-        return times[0] if times else None
-    return quantiles(times, n=10, method="inclusive")[_NINE_TENTHS]

@@ -18,7 +18,12 @@ CacheState: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class PlanNodeView:
-    """One node of a plan. `last_s`: its last run; `expected_s`: what the scheduler reckons with."""
+    """One node of a plan. `last_s`: its last run; `expected_s`: what the scheduler reckons with.
+
+    `reason`: why it would run, as in banger.model.history.REASONS. `starts_s`: when, after the start of the run, as far
+    as is known. `size_bytes`: of what it puts out, now or the last time; of a node that uses the network, what it
+    fetches. `pools`: what it waits for.
+    """
 
     id: str
     kind: str
@@ -30,14 +35,28 @@ class PlanNodeView:
     expected_s: float | None = None
     on_critical_path: bool = False
     depends_on: list[str] = field(default_factory=list)
+    reason: str | None = None
+    starts_s: float | None = None
+    size_bytes: int | None = None
+    pools: list[str] = field(default_factory=list)
+    network: bool = False
+    privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What an operation would do. `predicted_s` is None while a node on the critical path has never been timed."""
+    """What an operation would do. `predicted_s`, with the pools of this host, is None while a node that would run has
+    never been timed; `serial_s` is what the nodes would take one after another.
+
+    `network_bytes`: what would be fetched, by the sizes of the last time; `network_unknown`: nodes whose share is not
+    known.
+    """
 
     nodes: list[PlanNodeView]
     predicted_s: float | None = None
+    serial_s: float = 0.0
+    network_bytes: int = 0
+    network_unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +67,6 @@ class CheckView:
     status: Literal["ok", "warn", "fail"]
     detail: str
     hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BenchRow:
-    """How long one stage took in real creates. Cold: the run had cache misses; warm: it had none."""
-
-    stage: str
-    runs: int
-    cold_median_s: float | None = None
-    cold_p90_s: float | None = None
-    warm_median_s: float | None = None
-    warm_p90_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,4 +82,21 @@ MIGRATIONS: tuple[str, ...] = (
         seconds     TEXT NOT NULL              -- JSON list: the newest executions, the newest last
     ) STRICT;
     """,
+    """
+    -- What is kept of a run besides its times; `run` is the rowid of the last run that used a row.
+    CREATE TABLE run_graphs (
+        run_id      TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+        nodes       BLOB NOT NULL              -- MessagePack, deflated: banger.model.story.ToldNode
+    ) STRICT;
+    CREATE TABLE documents (
+        digest      TEXT PRIMARY KEY,          -- an action digest, or the digest of an output
+        content     BLOB NOT NULL,             -- JSON, deflated: what was hashed into it
+        run         INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX documents_by_run ON documents (run);
+    CREATE TABLE kind_sizes (
+        kind        TEXT PRIMARY KEY,
+        size_bytes  INTEGER NOT NULL           -- of the artifacts that its newest execution put out
+    ) STRICT;
+    """,
 )

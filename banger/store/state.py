@@ -19,6 +19,7 @@ from banger.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from banger.store.answers import Answers
+    from banger.store.history import History
     from banger.store.vms import Vms
 
 
@@ -49,6 +50,13 @@ class State:
         from banger.store.answers import Answers
 
         return Answers(self.root / "answers", self.clock)
+
+    @cached_property
+    def history(self) -> "History":
+        """Past runs, as far as they are kept."""
+        from banger.store.history import History
+
+        return History(self.database)
 
     @cached_property
     def vms(self) -> "Vms":

@@ -16,12 +16,15 @@ from pathlib import Path
 import anyio
 
 from banger.daemon.service import Emit
+from banger.engine.bench_view import bench_view
 from banger.guest.channel import AgentChannel
 from banger.guest.exec_session import ExecSession
 from banger.model.errors import ActionError, ConflictError, NotFoundError
 from banger.model.exec import ExecRequest
-from banger.model.views import BenchRow, CacheEntryView, CheckView, PlanNodeView, PlanView, PruneView
+from banger.model.history import BenchView, RunRow, RunView, WhyView
+from banger.model.views import CacheEntryView, CacheState, CheckView, PlanNodeView, PlanView, PruneView
 from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
+from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
 
 DIGEST = "sha256:" + "ab" * 32
@@ -108,16 +111,32 @@ class FakeService:
         self._note("plan_create", asdict(request))
         return PlanView(
             [
-                PlanNodeView("image", "image.rootfs", "build", request.image, "hit", DIGEST, 41.0, 0.0),
+                PlanNodeView("image", "image.rootfs", "build", request.image, *self._image(request)),
                 PlanNodeView("disk", "disk.work", "effect", "", "effect", None, 0.01, 0.01, False, ["image"]),
                 PlanNodeView("boot", "vm.boot", "effect", "", "effect", None, None, 5.0, True, ["image", "disk"]),
                 PlanNodeView("ready", "vm.ready", "gate", "SSH", "gate", None, 1.0, 1.0, True, ["boot"]),
             ],
             predicted_s=6.0,
+            serial_s=6.01,
         )
 
-    async def bench(self) -> list[BenchRow]:
-        return [BenchRow("image.rootfs", 3, 41.0, 44.0, None, None), BenchRow("vm.boot", 9, 6.0, 7.5, 5.0, 5.5)]
+    def _image(self, request: VmRequest) -> tuple[CacheState, str, float, float, bool, list[str], str | None]:
+        """An image called `new` is to be made."""
+        new = request.image == "new"
+        return "miss" if new else "hit", DIGEST, 41.0, 41.0 if new else 0.0, new, [], "params" if new else None
+
+    async def bench(self) -> BenchView:
+        return bench_view([history.run_view(2), history.run_view(1)])
+
+    async def list_runs(self, limit: int, what: str | None) -> list[RunRow]:
+        return [view.run for view in history.views() if what in {None, view.run.what}][:limit]
+
+    async def show_run(self, ref: str) -> RunView:
+        return history.find(ref)
+
+    async def why(self, node: str, run: str | None, against: str | None) -> WhyView:
+        self._note("why", [node, run, against])
+        return history.why(node, run, against)
 
     async def cache_list(self) -> list[CacheEntryView]:
         return [CacheEntryView(DIGEST, "image.rootfs", 200 << 20, "debian", 1_700_000_000.0, 1_700_000_100.0)]
@@ -166,7 +185,7 @@ class FakeService:
         emit({
             "event": "summary",
             "at": anyio.current_time(),
-            "run_id": "r1",
+            "run_id": history.run_view(2).run.id,
             "cached": 1,
             "ran": 1,
             "seconds": 2.5,

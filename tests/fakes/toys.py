@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -10,7 +11,7 @@ import msgspec
 
 from banger.model.action import Needs, Scope
 from banger.model.errors import HostError, TransientError
-from banger.tasks import Build, Context, Effect, File, Gate, Query, Ref
+from banger.tasks import Build, Context, Effect, File, Gate, Query, Ref, Task
 
 LOG: list[str] = []
 """What ran, in order."""
@@ -123,7 +124,12 @@ class ToyGate(Gate[int], frozen=True, kw_only=True):
         return 1
 
 
-for _kind in (ToyAsk, ToyBuild, ToyEffect, ToySession, ToyGate):
-    _module = ModuleType(f"banger.tasks.{_kind.kind.replace('.', '_')}")
-    _module.__dict__["task"] = _kind
-    sys.modules[_module.__name__] = _module
+def register(*kinds: type[Task[Any]]) -> None:
+    """Let kinds be found by name."""
+    for kind in kinds:
+        module = ModuleType(f"banger.tasks.{kind.kind.replace('.', '_')}")
+        module.__dict__["task"] = kind
+        sys.modules[module.__name__] = module
+
+
+register(ToyAsk, ToyBuild, ToyEffect, ToySession, ToyGate)

@@ -121,7 +121,7 @@ def test_programs_get_json(banger: Installation) -> None:
     assert json.loads(banger.ok("vm", "show", "box", "--json")) == created
     assert json.loads(banger.ok("vm", "stop", "box", "--json"))[0]["state"] == "stopped"
     assert json.loads(banger.ok("plan", "vm", "create", "--json"))["predicted_s"] == 6.0
-    assert json.loads(banger.ok("bench", "--json"))[0]["stage"] == "image.rootfs"
+    assert json.loads(banger.ok("bench", "--json"))["modes"][0]["stages"][0]["stage"] == "image.rootfs"
     assert json.loads(banger.ok("cache", "ls", "--json"))[0]["kind"] == "image.rootfs"
     assert json.loads(banger.ok("cache", "show", "abab", "--json"))["size_bytes"] == 200 << 20
     assert json.loads(banger.ok("cache", "prune", "--json")) == {"removed": 2, "freed_bytes": 3 << 20}
@@ -140,7 +140,9 @@ vm.ready SSH                                gate    *               last 1.00 s
    └─ disk.work                             effect                  last 0.01 s
       └─ image.rootfs debian-bookworm-slim  (above)
 
-1 hit, 2 effect; * is the critical path; predicted time: about 6.00 s
+1 hit, 2 effect, 1 gate; * is the critical path
+predicted time: about 6.00 s, one after another 6.01 s
+as root: nothing
 """
 
 

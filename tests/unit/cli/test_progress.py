@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from banger.cli.progress import PlainProgress, amount_text, progress
+from banger.cli.doing import DOING
+from banger.cli.progress import PlainProgress, amount_text, progress, title
 from banger.model.progress import Event, PlannedNode
+from banger.tasks import find_task
 
 
 def _node(name: str, expected_s: float | None) -> PlannedNode:
@@ -32,6 +34,21 @@ def test_only_what_takes_long_is_worth_a_line() -> None:
         {"event": "node", "at": 0.1, "id": "short", "state": "done", "seconds": 0.1},
         {"event": "node", "at": 31.0, "id": "long", "state": "done", "seconds": 31.0},
     ) == ["long x … (about 30.0 s)", "long x: 31.0 s"]
+
+
+def test_a_node_is_called_by_what_it_does_and_never_twice() -> None:
+    def named(kind: str, label: str) -> str:
+        return title({"id": kind, "kind": kind, "flavour": "build", "label": label, "expected_s": None})
+
+    assert named("kernel.resolve", "kernel.resolve") == "asking which kernel is current"
+    assert named("image.resolve", "debian") == "asking which packages the image has (debian)"
+    assert named("a.new_kind", "a.new_kind") == "a.new_kind"
+    assert named("a.new_kind", "x") == "a.new_kind x"
+
+
+def test_every_kind_that_is_put_into_words_is_one() -> None:
+    for kind in DOING:
+        assert find_task(kind).kind == kind
 
 
 def test_trouble_is_worth_a_line() -> None:

@@ -1,0 +1,28 @@
+"""What each kind of node does, as a line of progress says it. A kind that is not here is called by its name."""
+
+DOING = {
+    "disk.rootfs": "making the root disk",
+    "disk.work": "making the work disk",
+    "guest.agent": "waiting for the guest to boot",
+    "guest.identity": "telling the guest who it is",
+    "guest.initramfs": "making the initramfs",
+    "guest.programs": "looking at the guest programs",
+    "guest.ssh": "waiting for the guest's SSH",
+    "host.vmm": "looking at the host's QEMU and KVM",
+    "image.bootstrap": "installing the image's packages",
+    "image.packages": "fetching the image's packages",
+    "image.resolve": "asking which packages the image has",
+    "image.rootfs": "writing the image",
+    "image.work_seed": "writing the empty work disk",
+    "kernel.fetch": "fetching the kernel",
+    "kernel.resolve": "asking which kernel is current",
+    "kernel.unpack": "unpacking the kernel",
+    "kernel.vmlinux": "unpacking the kernel's ELF",
+    "net.user": "choosing a port",
+    "ssh.host_key": "making the VM's SSH host key",
+    "vm.boot": "starting QEMU",
+    "vm.directory": "making the VM's directory",
+    "vm.record": "taking the VM's name",
+    "workspace.inspect": "looking at the git checkout",
+    "workspace.sync": "copying the git checkout",
+}
