@@ -1,0 +1,36 @@
+"""`guest.entropy`: a restored guest's random numbers are its own, before anything in it needs one."""
+
+import secrets
+from typing import ClassVar
+
+from banger.guest.channel import AgentChannel
+from banger.guest.protocol import SEED_BYTES
+from banger.model.action import Scope
+from banger.model.handles import RunningVm
+from banger.tasks import Context, Effect, Ref
+from banger.vm import AGENT_SOCKET
+
+
+class GuestEntropy(Effect[bool], frozen=True, kw_only=True):
+    """All clones of a template wake up with the same generator; the agent says when it runs on from our seed."""
+
+    kind: ClassVar[str] = "guest.entropy"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = Scope.SESSION
+    deadline_s: ClassVar[int] = 30
+    vm: str
+    boot: Ref[RunningVm]
+
+    async def probe(self, ctx: Context, value: bool) -> bool:  # noqa: FBT001 - what was put out
+        """A guest does not forget its seed."""
+        return value
+
+    async def apply(self, ctx: Context) -> bool:
+        """Send a seed that is in no record. Raises GuestError if the agent does not confirm it."""
+        socket = ctx.vm_dir(self.vm) / AGENT_SOCKET
+        async with await AgentChannel.connect(socket, deadline_s=self.deadline_s) as agent:
+            await agent.reseed(secrets.token_bytes(SEED_BYTES))
+        return True
+
+    async def undo(self, ctx: Context, value: bool | None) -> None:  # noqa: FBT001 - what was put out
+        """Goes with the guest."""
