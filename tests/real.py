@@ -26,6 +26,7 @@ class Banger:
         self.temporary.mkdir(parents=True, exist_ok=True)
         self.env = {
             "BANGER_STATE_DIR": str(self.state),
+            "BANGER_TEMPLATES": "off",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "PATH": os.environ["PATH"],
