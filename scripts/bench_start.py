@@ -7,6 +7,7 @@ command line and ssh. Fails if banger takes more than a sixth of the rival, or t
 """
 
 import argparse
+import contextlib
 import os
 import sqlite3
 import statistics
@@ -49,7 +50,7 @@ def run_banger() -> dict[str, float]:
 def newest(what: str) -> tuple[float, dict[str, float]]:
     """Return the seconds of the newest run of a sort, and of each of its nodes."""
     database = state_paths(os.environ).root / "banger.db"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         query = "SELECT id, seconds FROM runs WHERE what = ? ORDER BY started_at DESC LIMIT 1"
         run, seconds = connection.execute(query, (what,)).fetchone()
         rows = connection.execute("SELECT node, finished_s - started_s FROM node_runs WHERE run_id = ?", (run,))

@@ -3,11 +3,13 @@
 from typing import ClassVar
 
 from banger.guest.channel import AgentChannel
+from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
 from banger.model.errors import GuestError
 from banger.model.handles import RunningVm
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET
+from banger.vm.alive import while_alive
 
 _LARGEST_ERROR_S = 1.0
 _NS = 1_000_000_000
@@ -29,11 +31,15 @@ class GuestClock(Effect[int], frozen=True, kw_only=True):
 
     async def apply(self, ctx: Context) -> int:
         """Set it and read it back. Raises GuestError if it is not right then."""
-        clock = ctx.state.clock
-        socket = ctx.vm_dir(self.vm) / AGENT_SOCKET
-        async with await AgentChannel.connect(socket, deadline_s=self.deadline_s) as agent:
-            guest = await agent.set_time(round(clock.wall() * _NS))
-        error_ns = guest.time_ns - round(clock.wall() * _NS)
+        directory, booted, clock = ctx.vm_dir(self.vm), ctx.value(self.boot), ctx.state.clock
+
+        async def set_time() -> int:
+            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
+                guest = await agent.set_time(round(clock.wall() * _NS))
+                return guest.time_ns - round(clock.wall() * _NS)
+
+        process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)
+        error_ns = await while_alive(process, set_time, directory)
         if abs(error_ns) > _LARGEST_ERROR_S * _NS:
             raise GuestError(f"the guest's clock is {error_ns / _NS:+.1f} s off although it was set")
         return error_ns

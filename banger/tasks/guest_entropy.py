@@ -5,10 +5,12 @@ from typing import ClassVar
 
 from banger.guest.channel import AgentChannel
 from banger.guest.protocol import SEED_BYTES
+from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
 from banger.model.handles import RunningVm
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET
+from banger.vm.alive import while_alive
 
 
 class GuestEntropy(Effect[bool], frozen=True, kw_only=True):
@@ -27,10 +29,15 @@ class GuestEntropy(Effect[bool], frozen=True, kw_only=True):
 
     async def apply(self, ctx: Context) -> bool:
         """Send a seed that is in no record. Raises GuestError if the agent does not confirm it."""
-        socket = ctx.vm_dir(self.vm) / AGENT_SOCKET
-        async with await AgentChannel.connect(socket, deadline_s=self.deadline_s) as agent:
-            await agent.reseed(secrets.token_bytes(SEED_BYTES))
-        return True
+        directory, booted = ctx.vm_dir(self.vm), ctx.value(self.boot)
+
+        async def reseed() -> bool:
+            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
+                await agent.reseed(secrets.token_bytes(SEED_BYTES))
+            return True
+
+        process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)
+        return await while_alive(process, reseed, directory)
 
     async def undo(self, ctx: Context, value: bool | None) -> None:  # noqa: FBT001 - what was put out
         """Goes with the guest."""

@@ -53,7 +53,7 @@ class Templates(Banger):
 
     def files(self) -> dict[str, Path]:
         """The template's files, by what they hold."""
-        with sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True)) as connection:
             (value,) = connection.execute("SELECT value FROM actions WHERE kind = 'vm.template'").fetchone()
         names = {what: file["digest"].removeprefix("sha256:") for what, file in json.loads(value).items()}
         return {what: self.state / "cas" / "sha256" / name[:2] / name for what, name in names.items()}
@@ -214,12 +214,13 @@ def test_a_damaged_template_is_found_out_and_the_vm_boots(mended: Templates, fil
 
 
 def test_a_template_that_qemu_refuses_is_forgotten_and_the_vm_boots(mended: Templates) -> None:
-    with sqlite3.connect(mended.state / "banger.db") as connection:
+    with contextlib.closing(sqlite3.connect(mended.state / "banger.db")) as connection:
         query = "SELECT digest, value FROM actions WHERE kind = 'vm.template'"
         digest, text = connection.execute(query).fetchone()
         value = json.loads(text)
         value["devices"] = value["disk"]  # a sound object, but no state of any device
         connection.execute("UPDATE actions SET value = ? WHERE digest = ?", (json.dumps(value), digest))
+        connection.commit()
     said = mended.create("box")
     assert NOTICE in said
     assert not mended.was_restored("box")
