@@ -47,6 +47,8 @@ class Request(enum.IntEnum):
     EXEC_RESIZE = 13
     EXEC_WINDOW = 14
     EXEC_KILL = 15
+    FREEZE = 16
+    RESEED = 17
 
 
 class Event(enum.IntEnum):
@@ -57,8 +59,6 @@ class Event(enum.IntEnum):
     EXEC_EXIT = 66
     EXEC_CREDIT = 67
     STARTED = 68
-    FREEZE = 16
-    RESEED = 17
 
 
 class Tag(enum.IntEnum):

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
 from banger.model.errors import GuestError
@@ -34,9 +33,9 @@ class GuestClock(Effect[int], frozen=True, kw_only=True):
         directory, booted, clock = ctx.vm_dir(self.vm), ctx.value(self.boot), ctx.state.clock
 
         async def set_time() -> int:
-            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
-                guest = await agent.set_time(round(clock.wall() * _NS))
-                return guest.time_ns - round(clock.wall() * _NS)
+            agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=self.deadline_s)
+            guest = await agent.set_time(round(clock.wall() * _NS))
+            return guest.time_ns - round(clock.wall() * _NS)
 
         process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)
         error_ns = await while_alive(process, set_time, directory)

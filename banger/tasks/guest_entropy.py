@@ -3,7 +3,6 @@
 import secrets
 from typing import ClassVar
 
-from banger.guest.channel import AgentChannel
 from banger.guest.protocol import SEED_BYTES
 from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
@@ -32,8 +31,8 @@ class GuestEntropy(Effect[bool], frozen=True, kw_only=True):
         directory, booted = ctx.vm_dir(self.vm), ctx.value(self.boot)
 
         async def reseed() -> bool:
-            async with await AgentChannel.connect(directory / AGENT_SOCKET, deadline_s=self.deadline_s) as agent:
-                await agent.reseed(secrets.token_bytes(SEED_BYTES))
+            agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=self.deadline_s)
+            await agent.reseed(secrets.token_bytes(SEED_BYTES))
             return True
 
         process = ProcessIdentity(booted.pid, booted.start_ticks, booted.boot_id)

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import anyio.to_thread
 
-from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.action import Needs, Scope
 from banger.model.errors import StoreError, TemplateError
@@ -60,9 +59,8 @@ class VmRestore(Effect[RunningVm], frozen=True, kw_only=True):
         directory = ctx.vm_dir(self.vm)
 
         async def ask_the_agent() -> None:
-            socket = directory / AGENT_SOCKET
-            async with await AgentChannel.connect(socket, deadline_s=_REQUEST_DEADLINE_S) as agent:
-                await agent.shutdown()
+            agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=_REQUEST_DEADLINE_S)
+            await agent.shutdown()
 
         if ctx.graceful and value is not None:
             await stop_gently(_identity(value), directory, ask_the_agent)

@@ -49,7 +49,7 @@ class Templates(Banger):
         return b"\0-incoming\0" in Path(f"/proc/{vm['pid']}/cmdline").read_bytes()
 
     def shell(self, name: str, script: str) -> str:
-        return self.ok("vm", "ssh", name, "--", "sh", "-c", script)
+        return self.ok("vm", "exec", name, "--", "sh", "-c", script)
 
     def files(self) -> dict[str, Path]:
         """The template's files, by what they hold."""
@@ -133,6 +133,8 @@ def test_clones_made_at_once_are_machines_of_their_own(banger: Templates, count:
             assert len({lines[column] for lines in told.values()}) == count, column
         assert all(lines[0] == name for name, lines in told.items())
         assert all(begun - 1.5 <= float(lines[6]) <= ended + 1.5 for lines in told.values())
+        # By SSH too: it is the pinned key that answers.
+        assert banger.ok("vm", "ssh", names[0], "--", "hostname") == f"{names[0]}\n"
         for name in names[:3]:
             # The kernel's capacity, the file system's size, and that it can be written to its very end.
             script = (
