@@ -35,15 +35,16 @@ class DiskRootfs(Effect[RootDisk], frozen=True, kw_only=True):
     async def apply(self, ctx: Context) -> RootDisk:
         """Make it: empty, or with what the template's guest wrote. Raises TemplateError if that is damaged."""
         image, dest = ctx.value(self.image), ctx.vm_dir(self.vm) / FILE_NAME
+        base = await anyio.to_thread.run_sync(ctx.path, image)  # may have to digest it
         if self.template is None:
-            await create_overlay(ctx.path(image), dest)
+            await create_overlay(base, dest)
         else:
             try:
                 delta = ctx.path(ctx.value(self.template).disk)
             except StoreError as error:
                 raise TemplateError(error.message) from error
             # A copy of a megabyte or two, so that the VM outlives its template.
-            await anyio.to_thread.run_sync(lay_delta, delta, ctx.path(image), dest)
+            await anyio.to_thread.run_sync(lay_delta, delta, base, dest)
         return RootDisk(FILE_NAME, image.size)
 
     async def undo(self, ctx: Context, value: RootDisk | None) -> None:
