@@ -17,7 +17,7 @@ class DiskRootfs(Effect[RootDisk], frozen=True, kw_only=True):
     """What the guest writes is in the overlay; the image below is never changed."""
 
     kind: ClassVar[str] = "disk.rootfs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.VM
     vm: str
     directory: Ref[str]

@@ -18,7 +18,7 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
     """Hostname, SSH host key, authorized key; and, restored, its work disk and its MAC address."""
 
     kind: ClassVar[str] = "guest.identity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.SESSION
     deadline_s: ClassVar[int] = 60
     vm: str

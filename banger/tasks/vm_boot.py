@@ -26,7 +26,7 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
     """The process bears the VM's id in its argv: so it is found again even if nobody wrote its number down."""
 
     kind: ClassVar[str] = "vm.boot"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.SESSION
     needs: ClassVar[Needs] = Needs(pools=(("vmm", 1),))
     deadline_s: ClassVar[int] = 60

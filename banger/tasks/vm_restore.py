@@ -5,7 +5,7 @@ from typing import ClassVar
 import anyio.to_thread
 
 from banger.host.pidfd import ProcessIdentity, is_alive
-from banger.model.action import Needs, Scope
+from banger.model.action import MEMORY, Needs, Scope
 from banger.model.errors import StoreError, TemplateError
 from banger.model.handles import FrozenVm, HostVmm, RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
@@ -34,6 +34,10 @@ class VmRestore(Effect[RunningVm], frozen=True, kw_only=True):
     vmm: Ref[HostVmm]
     template: Ref[FrozenVm]
     net: Ref[UserNet]
+
+    def claims(self) -> Needs:
+        """A launch, and the guest's memory, which may become its own in the end."""
+        return Needs(pools=(*self.needs.pools, (MEMORY, self.memory_mib)))
 
     async def probe(self, ctx: Context, value: RunningVm) -> bool:
         """Whether that very process lives."""

@@ -7,7 +7,7 @@ import anyio.to_thread
 
 from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity
-from banger.model.action import Needs
+from banger.model.action import MEMORY, Needs
 from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles
 from banger.tasks import Build, Context, Ref
 from banger.vm import AGENT_SOCKET, Accelerator, Machine, UserNetwork
@@ -45,6 +45,10 @@ class VmTemplate(Build[FrozenVm], frozen=True, kw_only=True):
     kernel: Ref[KernelFiles]
     initramfs: Ref[File]
     image: Ref[File]
+
+    def claims(self) -> Needs:
+        """A launch, and the guest's memory."""
+        return Needs(pools=(*self.needs.pools, (MEMORY, self.memory_mib)))
 
     async def build(self, ctx: Context) -> FrozenVm:
         """Boot, wait for the agent, freeze. Raises GuestError if the guest does not come up."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from banger.model.action import Output, action_digest, action_document
+from banger.model.action import Output, action_digest
 from banger.model.digest import Digest
 from banger.model.vm import Sizes, VmRequest, WorkspaceRequest
 from banger.plan.create import plan_create
@@ -30,7 +30,7 @@ def key(request: VmRequest = REQUEST, given: Mapping[str, Digest] | None = None,
     plan = plan_template(request.image, request.sizes, host=host)
     node = plan.graph().nodes[TEMPLATE_NODE]
     assert set(node.inputs) == set(given or inputs())
-    return action_digest(action_document(node.action, given or inputs()))
+    return action_digest(node.action, given or inputs())
 
 
 @pytest.mark.parametrize(
