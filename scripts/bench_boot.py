@@ -1,4 +1,4 @@
-"""A warm `banger vm run --rm -- true` against the same guest booted by hand: `scripts/bench_boot.py`.
+"""A warm `banger vm run --cold --rm -- true` against the same guest booted by hand: `scripts/bench_boot.py`.
 
 The rival is QEMU with the very command line that banger gives it, on disks that lie ready, and `ssh true`. (The guest's
 sshd waits for its host key, which a script of a few lines hands to the agent as soon as that answers.) Both in turn,
@@ -32,7 +32,7 @@ class Rival:
     def __init__(self, folder: Path) -> None:
         """Have banger make a VM, take down how it runs, and delete it."""
         name = f"bench-{folder.name[-6:]}".lower().replace("_", "-")
-        subprocess.run([BANGER, "vm", "create", "--quiet", "--name", name], check=True, capture_output=True)
+        subprocess.run([BANGER, "vm", "create", "--cold", "--quiet", "--name", name], check=True, capture_output=True)
         shown = json.loads(
             subprocess.run([BANGER, "vm", "show", "--json", name], check=True, capture_output=True).stdout
         )
@@ -101,7 +101,7 @@ class Rival:
 def run_banger() -> float:
     """Return the seconds of a whole warm run."""
     begun = time.perf_counter()
-    subprocess.run([BANGER, "vm", "run", "--rm", "--", "true"], check=True, capture_output=True)
+    subprocess.run([BANGER, "vm", "run", "--cold", "--rm", "--", "true"], check=True, capture_output=True)
     return time.perf_counter() - begun
 
 
@@ -119,7 +119,7 @@ def main() -> int:
             place = rival.lay_out()
             theirs.append(rival.boot(place))
             ours.append(run_banger())
-    for label, times in (("bare QEMU, ssh true", theirs), ("banger vm run --rm -- true", ours)):
+    for label, times in (("bare QEMU, ssh true", theirs), ("banger vm run --cold", ours)):
         print(f"{label:<28}{statistics.median(times):6.2f} s   ({min(times):.2f} to {max(times):.2f})")
     ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
     print(f"ratio: {ratio:.2f} (limit {LIMIT})")

@@ -1,5 +1,6 @@
 """An installation of banger with nothing fake in it: the command line, its daemon, QEMU and real guests."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ class Banger:
         self.temporary.mkdir(parents=True, exist_ok=True)
         self.env = {
             "BANGER_STATE_DIR": str(self.state),
+            "BANGER_TEMPLATES": "off",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "PATH": os.environ["PATH"],
@@ -98,14 +100,15 @@ class Banger:
 
     def leases(self) -> list[str]:
         """Every lease in the journal, as NODE/STATE."""
-        with sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True)) as connection:
             rows = connection.execute("SELECT node, state FROM leases ORDER BY node").fetchall()
         return [f"{node}/{state}" for node, state in rows]
 
     def forget(self, kind: str) -> None:
         """Have the action cache forget a kind, so that it is made again. The daemon must be down."""
-        with sqlite3.connect(self.state / "banger.db") as connection:
+        with contextlib.closing(sqlite3.connect(self.state / "banger.db")) as connection:
             connection.execute("DELETE FROM actions WHERE kind = ?", (kind,))
+            connection.commit()
 
     def litter(self) -> list[str]:
         """What is on the host though no VM is: processes, leases, directories, files outside the state directory."""

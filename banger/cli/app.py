@@ -99,6 +99,11 @@ def _tree() -> LazyGroup:
         "show": Verb("cache_show", "Show one artifact."),
         "prune": Verb("cache_prune", "Remove artifacts that nothing needs."),
     })  # fmt: skip
+    template = LazyGroup("template", "Look at frozen VMs, from which others start in a moment.", {
+        "ls": Verb("template_ls", "List templates."),
+        "build": Verb("template_build", "Make a template now."),
+        "rm": Verb("template_rm", "Remove templates."),
+    })  # fmt: skip
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
         "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
@@ -120,6 +125,7 @@ def _tree() -> LazyGroup:
         "trace": Verb("trace", "Say where the time of a run went."),
         "bench": bench,
         "cache": cache,
+        "template": template,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
     })  # fmt: skip

@@ -37,6 +37,7 @@ def vm_options(function: Function) -> Function:
         click.option(
             "--include-untracked", is_flag=True, help="Also copy untracked files that git does not ignore; needs PATH."
         ),
+        click.option("--cold", is_flag=True, help="Boot it, even if it could be restored from a template."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -54,6 +55,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         workspace=workspace,
         ephemeral=ephemeral,
         wait_ssh=wait_ssh,
+        cold=options["cold"],
     )
 
 

@@ -16,7 +16,7 @@ from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
 from banger.daemon.operations import json_value
 from banger.daemon.run_routes import add_run_routes
-from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, VmBody
+from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, TemplateBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
@@ -26,8 +26,9 @@ from banger.model.views import (
     OperationView,
     PlanView,
     ShutdownView,
+    TemplateView,
 )
-from banger.model.vm import VmView
+from banger.model.vm import Sizes, VmView
 
 BODY_LIMIT_BYTES = 64 * 1024
 
@@ -57,6 +58,7 @@ def create_app(daemon: Daemon) -> FastAPI:
     _add_operation_routes(app, daemon)
     _add_cache_routes(app, daemon)
     add_run_routes(app, daemon)
+    _add_template_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -149,6 +151,22 @@ def _add_cache_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.post("/v1/cache/prune", response_model=OperationView, status_code=202)
     async def cache_prune(body: PruneBody) -> Response:
         return _json(daemon.prune(body.older_than_s), 202)
+
+
+def _add_template_routes(app: FastAPI, daemon: Daemon) -> None:
+    service = daemon.service
+
+    @app.get("/v1/templates", response_model=list[TemplateView])
+    async def list_templates() -> Response:
+        return _json(await service.list_templates())
+
+    @app.post("/v1/templates", response_model=OperationView, status_code=202)
+    async def build_template(body: TemplateBody) -> Response:
+        return _json(daemon.build_template(body.image, Sizes(**body.sizes.model_dump())), 202)
+
+    @app.delete("/v1/templates/{prefix}", response_model=TemplateView)
+    async def remove_template(prefix: Annotated[str, Path(max_length=71)]) -> Response:
+        return _json(await service.remove_template(prefix))
 
 
 def _add_daemon_routes(app: FastAPI, daemon: Daemon) -> None:

@@ -16,7 +16,7 @@ from banger.daemon.sessions import Sessions
 from banger.model.errors import ConflictError, NotFoundError
 from banger.model.paths import StatePaths
 from banger.model.views import DaemonView, OperationView, ShutdownView
-from banger.model.vm import VmRequest, VmView
+from banger.model.vm import Sizes, VmRequest, VmView
 
 STOP_DEADLINE_S = 30.0
 """How long a stopping daemon waits for cancelled operations to be undone."""
@@ -96,6 +96,11 @@ class Daemon:
     def stop_vm(self, ref: str) -> OperationView:
         """Begin to stop a VM."""
         return self._begin(f"stop {ref}", lambda emit: self.service.stop_vm(ref, emit), attached=False)
+
+    def build_template(self, image: str, sizes: Sizes) -> OperationView:
+        """Begin to make a template."""
+        what = f"make a template of {image}"
+        return self._begin(what, lambda emit: self.service.build_template(image, sizes, emit), attached=False)
 
     def prune(self, older_than_s: float | None) -> OperationView:
         """Begin to prune the cache."""

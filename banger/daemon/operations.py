@@ -19,6 +19,8 @@ from banger.model.errors import DaemonError, NotFoundError
 
 GRACE_S = 2.0
 """How long an attached operation runs on without a follower."""
+FIRST_FOLLOWER_S = 10.0
+"""How long it waits for its first: on a busy host a client may need a while to take its answer and come back."""
 KEPT_FINISHED = 64
 EVENT_LIMIT = 5_000
 """Events kept for replay. Beyond it only the newest progress event of each node is kept."""
@@ -125,7 +127,7 @@ class Operations:
         self._forget_old()
         self._group.start_soon(self._run, operation, work)
         if attached:
-            self._group.start_soon(self._cancel_if_unfollowed, operation)
+            self._group.start_soon(self._cancel_if_unfollowed, operation, FIRST_FOLLOWER_S)
         return operation
 
     def get(self, operation_id: str) -> Operation:
@@ -148,7 +150,7 @@ class Operations:
         finally:
             operation.followers -= 1
             if operation.attached and not operation.finished and not self._stopping:
-                self._group.start_soon(self._cancel_if_unfollowed, operation)
+                self._group.start_soon(self._cancel_if_unfollowed, operation, GRACE_S)
 
     async def stop(self, deadline_s: float) -> None:
         """Take on nothing more, cancel what is under way and wait for it to be undone."""
@@ -170,8 +172,8 @@ class Operations:
         finally:
             operation.finish(outcome)
 
-    async def _cancel_if_unfollowed(self, operation: Operation) -> None:
-        await anyio.sleep(GRACE_S)
+    async def _cancel_if_unfollowed(self, operation: Operation, grace_s: float) -> None:
+        await anyio.sleep(grace_s)
         if not operation.followers:
             operation.scope.cancel()
 

@@ -44,12 +44,13 @@ class VmBody(Body):
     workspace: WorkspaceBody | None = None
     ephemeral: bool = False
     wait_ssh: bool = True
+    cold: bool = False
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
         sizes = Sizes(**self.sizes.model_dump())
-        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh)
+        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh, self.cold)
 
 
 class CreateBody(Body):
@@ -88,6 +89,13 @@ class ExecBody(Body):
 
 def _text(word: str) -> str:
     return word.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+class TemplateBody(Body):
+    """POST /v1/templates. The disk's size is of no account."""
+
+    sizes: SizesBody
+    image: Text = DEFAULT_IMAGE
 
 
 class PruneBody(Body):

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias
 from banger.guest.exec_session import ExecSession
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView
-from banger.model.vm import VmRequest, VmView
+from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView, TemplateView
+from banger.model.vm import Sizes, VmRequest, VmView
 
 Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Takes one event of banger.model.progress."""
@@ -81,6 +81,18 @@ class Service(Protocol):
 
     async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
         """Remove artifacts that nothing needs, or only those last used more than `older_than_s` seconds ago."""
+        ...
+
+    async def list_templates(self) -> list[TemplateView]:
+        """Frozen VMs, last used first."""
+        ...
+
+    async def build_template(self, image: str, sizes: Sizes, emit: Emit) -> TemplateView:
+        """Freeze a VM of a shape, unless there is one."""
+        ...
+
+    async def remove_template(self, prefix: str) -> TemplateView:
+        """Remove one, by its digest or a beginning of it; NotFoundError unless exactly one begins so."""
         ...
 
     async def doctor(self) -> list[CheckView]:

@@ -252,6 +252,7 @@ def _error_of(failures: list[tuple[str, BaseException]]) -> BangerError:
     error = first if isinstance(first, BangerError) else ActionError(f"{node}: {type(first).__name__}: {first}")
     if error is not first:
         error.__cause__ = first
+    error.node = node
     for other_node, other in failures[1:]:
         error.add_note(f"{other_node}: {other}")
     return error

@@ -19,6 +19,7 @@ from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.engine.tell import run_rows, run_view, why_view
+from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates
 from banger.engine.views import cache_entries, vm_state, vm_view
 from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
@@ -27,11 +28,11 @@ from banger.host.clock import boot_id
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
-from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError
+from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError, TransientError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView
-from banger.model.vm import VmRequest, VmView, check_vm_name
+from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView, TemplateView
+from banger.model.vm import Sizes, VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
 from banger.plan.machine import HostFacts
 from banger.plan.start import plan_start
@@ -47,9 +48,10 @@ _AGENT_DEADLINE_S = 10.0
 class EngineService:
     """The one `Service` that is not a fake."""
 
-    def __init__(self, state: State, engine: Engine, authorized_key: str) -> None:
+    def __init__(self, state: State, engine: Engine, templates: Templates, authorized_key: str) -> None:
         self._state = state
         self._engine = engine
+        self._templates = templates
         self._authorized_key = authorized_key
         self._busy: dict[str, VmState] = {}
         self._locks: dict[str, anyio.Lock] = {}
@@ -58,10 +60,12 @@ class EngineService:
         """Make a VM and wait until it can be used. If it cannot be made, or the caller goes away, nothing is left."""
         name = check_vm_name(request.name) if request.name else pick_name(self._state.vms.names())
         vm = uuid.uuid4().hex
-        plan = plan_create(request, vm=vm, name=name, host=await self._facts())
         try:
             with self._doing(vm, VmState.CREATING):
-                await self._engine.run(plan, emit)
+                if not await self._restore(request, vm, name, emit):
+                    await self._engine.run(plan_create(request, vm=vm, name=name, host=self._facts()), emit)
+                    if not request.cold:
+                        self._templates.make_behind(request.image, request.sizes, self._facts())
         except BangerError as error:
             self._name_vm(error, vm, name)
             raise
@@ -71,6 +75,24 @@ class EngineService:
             raise
         return await self.show_vm(vm)
 
+    async def _restore(self, request: VmRequest, vm: str, name: str, emit: Emit) -> bool:
+        """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
+        host = self._facts()
+        template = None if request.cold else self._templates.find(request.image, request.sizes, host)
+        if template is None:
+            return False
+        try:
+            await self._engine.run(plan_create(request, vm=vm, name=name, host=host, from_template=True), emit)
+        except BangerError as error:
+            if isinstance(error, TransientError) or error.node not in FROM_TEMPLATE:
+                raise
+            self._templates.forget(template, error.message)
+            said = error.message.partition("\n")[0]
+            text = f"the template of this VM cannot be used and is forgotten ({said}); booting instead"
+            emit({"event": "notice", "at": self._state.clock.monotonic(), "text": text})
+            return False
+        return True
+
     async def start_vm(self, ref: str, emit: Emit) -> VmView:
         """Start a stopped VM; a running one is left alone."""
         record = self._state.vms.find(ref)
@@ -78,7 +100,7 @@ class EngineService:
             found, _ = vm_state(self._state.journal.of_vm(record.id))
             if found is not VmState.RUNNING:
                 await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=False)
-                plan = plan_start(record.request, vm=record.id, name=record.name, host=await self._facts())
+                plan = plan_start(record.request, vm=record.id, name=record.name, host=self._facts())
                 try:
                     await self._engine.run(plan, emit)
                 except BangerError as error:
@@ -127,9 +149,25 @@ class EngineService:
         name = check_vm_name(request.name) if request.name else "vm"
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
-        plan = plan_create(request, vm="0" * 32, name=name, host=await self._facts())
+        host = self._facts()
+        from_template = not request.cold and self._templates.find(request.image, request.sizes, host) is not None
+        plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template)
         self._engine.refuse_what_cannot_fit(plan.graph())
         return preview(self._state, plan, self._engine.capacities)
+
+    async def list_templates(self) -> list[TemplateView]:
+        """Frozen VMs, the one that was used last first."""
+        return self._templates.all(self._facts())
+
+    async def build_template(self, image: str, sizes: Sizes, emit: Emit) -> TemplateView:
+        """Freeze a VM of a shape, unless there is one."""
+        return await self._templates.make(image, sizes, self._facts(), emit)
+
+    async def remove_template(self, prefix: str) -> TemplateView:
+        """Remove a frozen VM; VMs that were started from it go on."""
+        if self._busy or self._templates.is_busy:
+            raise ConflictError("an operation is running; no template can be removed now", hint="banger vm list")
+        return self._templates.remove(prefix, self._facts())
 
     async def bench(self) -> BenchView:
         """Stage times of the creates so far."""
@@ -169,7 +207,7 @@ class EngineService:
 
     async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
         """Remove what no VM and no remembered plan needs."""
-        return prune(self._state, older_than_s=older_than_s, in_use=bool(self._busy))
+        return prune(self._state, older_than_s=older_than_s, in_use=bool(self._busy) or self._templates.is_busy)
 
     async def doctor(self) -> list[CheckView]:
         """Look at the host."""
@@ -205,7 +243,7 @@ class EngineService:
         if leases:
             await self._engine.release(what, vm, leases, emit, graceful=graceful)
 
-    async def _facts(self) -> HostFacts:
+    def _facts(self) -> HostFacts:
         qemu = get_tool("qemu-system-x86_64").stat()
         return HostFacts(
             boot_id=boot_id(),
@@ -225,6 +263,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         async with open_agents() as agents:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
-            yield EngineService(state, engine, await ensure_key_pair(state.client_key))
+            async with open_templates(engine, os.environ) as templates:
+                yield EngineService(state, engine, templates, await ensure_key_pair(state.client_key))
     finally:
         state.close()

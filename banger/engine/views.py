@@ -1,6 +1,6 @@
 """What there is, as it is shown: VMs and cached artifacts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.digest import Digest
@@ -21,13 +21,17 @@ def vm_state(leases: Iterable[Lease]) -> tuple[VmState, ProcessIdentity | None]:
         return VmState.CREATING, None
     if record.state == "releasing":
         return VmState.DELETING, None
-    boot = by_node.get("vm.boot")
+    boot = _vmm_lease(by_node)
     if boot is None:
         return VmState.STOPPED, None
     if not isinstance(boot.value, dict):
         return VmState.FAILED, None
     process = ProcessIdentity(boot.value["pid"], boot.value["start_ticks"], boot.value["boot_id"])
     return (VmState.RUNNING, process) if is_alive(process) else (VmState.FAILED, None)
+
+
+def _vmm_lease(leases: Mapping[str, Lease]) -> Lease | None:
+    return leases.get("vm.boot") or leases.get("vm.restore")
 
 
 def vm_view(state: State, record: VmRecord, busy: VmState | None) -> VmView:
@@ -39,7 +43,7 @@ def vm_view(state: State, record: VmRecord, busy: VmState | None) -> VmView:
     problems = []
     if found is VmState.FAILED and busy is None:
         problems.append("its VMM ended without being asked to")
-    boot = leases.get("vm.boot")
+    boot = _vmm_lease(leases)
     workspace = record.request.workspace
     return VmView(
         id=record.id,

@@ -5,18 +5,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import anyio
+
 from banger.guest import protocol
 from banger.guest.conversation import AgentRefusalError, Conversation, deadline
 from banger.guest.exec_session import WINDOW_BYTES, ExecSession
 from banger.guest.port import HINT, Port
 from banger.guest.protocol import GuestTime, Health, Identity, Nothing, Ports, Request, Started
-from banger.model.errors import DeadlineError
+from banger.model.errors import DeadlineError, GuestError
 from banger.model.exec import ExecRequest
 
 __all__ = ["AgentChannel", "AgentRefusalError"]
 
 REQUEST_DEADLINE_S = 10.0
 POWER_OFF_DEADLINE_S = 5.0
+_LOOK_AGAIN_S = 0.05
 
 
 class AgentChannel(Conversation):
@@ -94,6 +97,25 @@ class AgentChannel(Conversation):
     async def sync(self, *, deadline_s: float = REQUEST_DEADLINE_S) -> None:
         """Write everything to the guest's disks."""
         await self._ask(Request.SYNC, b"", Nothing, deadline_s)
+
+    async def wait_network(self, *, deadline_s: float) -> None:
+        """Return when the guest's boot is over. Raises GuestError if a step of it failed."""
+        with deadline(deadline_s, "the guest's network is not up"):
+            while True:
+                health = await self.healthz()
+                if health.failure:
+                    raise GuestError(f"guest agent: {health.failure}", hint=HINT)
+                if health.network_up:
+                    return
+                await anyio.sleep(_LOOK_AGAIN_S)
+
+    async def freeze(self, *, deadline_s: float = REQUEST_DEADLINE_S) -> None:
+        """Have a guest without identity write everything to its disks and drop its caches: it is about to be frozen."""
+        await self._ask(Request.FREEZE, b"", Nothing, deadline_s)
+
+    async def reseed(self, seed: bytes, *, deadline_s: float = REQUEST_DEADLINE_S) -> None:
+        """Give the guest randomness of its own (32 to 512 bytes). Once this returns, its next random number has it."""
+        await self._ask(Request.RESEED, protocol.encode_seed(seed), Nothing, deadline_s)
 
     async def shutdown(
         self, *, power_off_s: float = POWER_OFF_DEADLINE_S, deadline_s: float = REQUEST_DEADLINE_S

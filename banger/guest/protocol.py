@@ -47,6 +47,8 @@ class Request(enum.IntEnum):
     EXEC_RESIZE = 13
     EXEC_WINDOW = 14
     EXEC_KILL = 15
+    FREEZE = 16
+    RESEED = 17
 
 
 class Event(enum.IntEnum):
@@ -81,6 +83,7 @@ class Tag(enum.IntEnum):
     TERMINAL = 17
     WINDOW = 18
     SIGNAL = 19
+    WORK_BYTES = 20
 
 
 class SshState(enum.StrEnum):
@@ -199,7 +202,10 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes a machine itself. `host_key` (a private key, OpenSSH PEM) and `seed` (32 to 512 bytes) are secrets."""
+    """What makes a machine itself. `host_key` (a private key, OpenSSH PEM) and `seed` (32 to 512 bytes) are secrets.
+
+    `work_bytes`: the size of the work disk that a restored machine mounts now; None: it is mounted, or there is none.
+    """
 
     hostname: str
     host_key: str
@@ -208,6 +214,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     seed: bytes
     machine_id: str | None = None
     network: Network = Network()
+    work_bytes: int | None = None
 
     def __repr__(self) -> str:
         """Name the machine, and none of its secrets."""
@@ -228,6 +235,11 @@ def encode_fields(fields: dict[Tag, bytes]) -> bytes:
 def encode_time(time_ns: int) -> bytes:
     """Return the body of SET_TIME."""
     return encode_fields({Tag.TIME_NS: struct.pack(">Q", time_ns)})
+
+
+def encode_seed(seed: bytes) -> bytes:
+    """Return the body of RESEED."""
+    return encode_fields({Tag.SEED: seed})
 
 
 def encode_deadline(deadline_s: float) -> bytes:
@@ -252,6 +264,8 @@ def encode_identity(identity: Identity) -> bytes:
     fields[Tag.SEED] = identity.seed
     if identity.network.mac is not None:
         fields[Tag.MAC] = identity.network.mac
+    if identity.work_bytes is not None:
+        fields[Tag.WORK_BYTES] = struct.pack(">Q", identity.work_bytes)
     return encode_fields(fields)
 
 

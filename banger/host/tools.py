@@ -12,8 +12,10 @@ _PACKAGE_OF: Mapping[str, str] = {
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "prlimit": "util-linux",
+    "nice": "coreutils",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
 }
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")

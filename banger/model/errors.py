@@ -17,6 +17,8 @@ class BangerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.node: str | None = None
+        """Of a run that failed: the node that did so first."""
 
 
 class SpecError(BangerError):
@@ -47,6 +49,12 @@ class TransientError(HostError):
     """The same call may succeed a little later: a network fault, a port just taken."""
 
     code = "transient"
+
+
+class TemplateError(HostError):
+    """A frozen VM is damaged, or the VMM does not take it: nothing is wrong that a boot would not mend."""
+
+    code = "template"
 
 
 class DeadlineError(HostError):

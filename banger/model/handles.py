@@ -21,12 +21,17 @@ class Tree(msgspec.Struct, frozen=True):
 
 
 class HostVmm(msgspec.Struct, frozen=True):
-    """The installed VMM and its accelerator; `reason` says why that accelerator."""
+    """The installed VMM and its accelerator; `reason` says why that accelerator.
+
+    `cpu` names what of the host's processor a guest sees ("": nothing); `tsc_khz` is its time stamp counter's rate.
+    """
 
     version: str
     binary_sha256: str
     accelerator: Literal["kvm", "tcg"]
     reason: str
+    tsc_khz: int | None = None
+    cpu: str = ""
 
 
 class KernelFiles(msgspec.Struct, frozen=True):
@@ -70,6 +75,14 @@ class UserNet(msgspec.Struct, frozen=True):
 
     ssh_port: int
     mac: str
+
+
+class FrozenVm(msgspec.Struct, frozen=True):
+    """A booted guest, frozen: memory (sparse), state of the devices, and what it wrote to its root disk (no base)."""
+
+    memory: File
+    devices: File
+    disk: File
 
 
 class RunningVm(msgspec.Struct, frozen=True):

@@ -82,6 +82,20 @@ class CacheEntryView:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateView:
+    """A frozen VM. `size_bytes`: what it takes on the disk; `current`: the next VM of its shape would start from it."""
+
+    digest: str
+    image: str
+    vcpus: int
+    memory_mib: int
+    size_bytes: int
+    created_at: float
+    last_used_at: float
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PruneView:
     """What `cache prune` removed."""
 

@@ -51,6 +51,8 @@ class VmRequest:
     """The VM goes when the session that made it ends (`--rm`)."""
     wait_ssh: bool = True
     """Whether it is ready only when its SSH is; a command that its agent runs need not wait for that."""
+    cold: bool = False
+    """Boot it, even if it could be restored from a template."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,14 @@
 
 from typing import Any
 
-from banger.model.errors import NotFoundError
-from banger.model.vm import DEFAULT_IMAGE, VmRequest
+from banger.model.vm import VmRequest
 from banger.plan import Plan
+from banger.plan.image import add_image
 from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
+from banger.plan.template import add_template
 from banger.tasks import Ref
 from banger.tasks.disk_rootfs import DiskRootfs
 from banger.tasks.disk_work import DiskWork
-from banger.tasks.image_bootstrap import BootstrapImage
-from banger.tasks.image_packages import FetchPackages
-from banger.tasks.image_resolve import ResolveImage
-from banger.tasks.image_rootfs import BuildRootfs
-from banger.tasks.image_work_seed import BuildWorkSeed
 from banger.tasks.ssh_host_key import SshHostKey
 from banger.tasks.vm_directory import VmDirectory
 from banger.tasks.vm_record import VmRecord
@@ -21,30 +17,24 @@ from banger.tasks.workspace_inspect import InspectWorkspace
 from banger.tasks.workspace_sync import SyncWorkspace
 
 
-def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
-    """Plan a VM that is `vm` by id. Raises NotFoundError for an image that nobody knows."""
-    if request.image != DEFAULT_IMAGE:
-        hint = f"banger vm run --image {DEFAULT_IMAGE}"
-        raise NotFoundError(f"there is no image called {request.image[:80]!r}", hint=hint)
+def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from_template: bool = False) -> Plan:
+    """Plan a VM that is `vm` by id, booted or `from_template`. Raises NotFoundError for an image that nobody knows."""
     plan = Plan("vm.create", vm)
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
     record = plan.add(VmRecord(vm=vm, name=name, request=request), label=name, after=[workspace])
     ground = add_ground(plan, host)
-    pinned = plan.add(ResolveImage(), label=request.image)
-    packages = plan.add(FetchPackages(pinned=pinned))
-    tar = plan.add(BootstrapImage(pinned=pinned, packages=packages))
-    rootfs = plan.add(BuildRootfs(tar=tar))
-    seed = plan.add(BuildWorkSeed(tar=tar))
+    image = add_image(plan, request.image)
+    template = add_template(plan, ground, image.rootfs, request.image, request.sizes) if from_template else None
     directory = plan.add(VmDirectory(vm=vm, record=record))
     ready: list[Ref[Any]] = [
         directory,
-        plan.add(DiskRootfs(vm=vm, directory=directory, image=rootfs)),
-        plan.add(DiskWork(vm=vm, size_bytes=request.sizes.disk_bytes, directory=directory, seed=seed)),
+        plan.add(DiskRootfs(vm=vm, directory=directory, image=image.rootfs, template=template)),
+        plan.add(DiskWork(vm=vm, size_bytes=request.sizes.disk_bytes, directory=directory, seed=image.seed)),
         plan.add(SshHostKey(vm=vm, directory=directory)),
     ]
-    session = add_session(plan, ground, host, vm, name, request.sizes, ready)
+    session = add_session(plan, ground, host, vm, name, request.sizes, ready, template)
     if workspace is None:
         if request.wait_ssh:
             add_wait_for_ssh(plan, session, vm, name)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from banger.model.handles import File, HostVmm, KernelFiles, RunningVm, UserNet
+from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.model.vm import Sizes
 from banger.plan import Plan
 from banger.tasks import Ref
 from banger.tasks.guest_agent import GuestAgent
+from banger.tasks.guest_clock import GuestClock
+from banger.tasks.guest_entropy import GuestEntropy
 from banger.tasks.guest_identity import GuestIdentity
 from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
@@ -18,6 +20,7 @@ from banger.tasks.kernel_resolve import ResolveKernel
 from banger.tasks.kernel_unpack import UnpackKernel
 from banger.tasks.net_user import NetUser
 from banger.tasks.vm_boot import VmBoot
+from banger.tasks.vm_restore import VmRestore
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,36 @@ class Session:
     identity: Ref[str]
 
 
-def add_session(
-    plan: Plan, ground: Ground, host: HostFacts, vm: str, name: str, sizes: Sizes, after: list[Ref[Any]]
+def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
+    plan: Plan,
+    ground: Ground,
+    host: HostFacts,
+    vm: str,
+    name: str,
+    sizes: Sizes,
+    after: list[Ref[Any]],
+    template: Ref[FrozenVm] | None = None,
 ) -> Session:
-    """Add network, boot and identity. `after`: what must be there before the VMM starts."""
+    """Add network, VMM, randomness, time and identity. `after`: what must be there before the VMM.
+
+    With a `template` the guest goes on from there; without one it boots.
+    """
     net = plan.add(NetUser(vm=vm), after=after[:1])
-    boot = plan.add(
-        VmBoot(
-            vm=vm,
-            vcpus=sizes.vcpus,
-            memory_mib=sizes.memory_mib,
-            vmm=ground.vmm,
-            kernel=ground.kernel,
-            initramfs=ground.initramfs,
-            net=net,
-        ),
-        after=after,
-    )
+    boot = _add_vmm(plan, ground, vm, sizes, net, after, template)
     agent = plan.add(GuestAgent(vm=vm, boot=boot))
+    # In this order: keys and connections that the identity brings must not come from the template's random numbers.
+    entropy = plan.add(GuestEntropy(vm=vm, boot=boot), after=[agent])
+    clock = plan.add(GuestClock(vm=vm, boot=boot), after=[entropy])
     identity = plan.add(
-        GuestIdentity(vm=vm, hostname=name, authorized_key=host.authorized_key, boot=boot), after=[agent]
+        GuestIdentity(
+            vm=vm,
+            hostname=name,
+            authorized_key=host.authorized_key,
+            boot=boot,
+            work_bytes=sizes.disk_bytes if template else None,
+            net=net if template else None,
+        ),
+        after=[clock],
     )
     return Session(boot, net, identity)
 
@@ -85,3 +98,28 @@ def add_session(
 def add_wait_for_ssh(plan: Plan, session: Session, vm: str, name: str) -> Ref[int]:
     """Add the wait for SSH, for those who need it: what the agent runs does not."""
     return plan.add(GuestSsh(vm=vm, name=name, boot=session.boot, net=session.net, identity=session.identity))
+
+
+def _add_vmm(
+    plan: Plan,
+    ground: Ground,
+    vm: str,
+    sizes: Sizes,
+    net: Ref[UserNet],
+    after: list[Ref[Any]],
+    template: Ref[FrozenVm] | None,
+) -> Ref[RunningVm]:
+    vcpus, memory_mib = sizes.vcpus, sizes.memory_mib
+    if template is not None:
+        restore = VmRestore(vm=vm, vcpus=vcpus, memory_mib=memory_mib, vmm=ground.vmm, template=template, net=net)
+        return plan.add(restore, after=after)
+    boot = VmBoot(
+        vm=vm,
+        vcpus=vcpus,
+        memory_mib=memory_mib,
+        vmm=ground.vmm,
+        kernel=ground.kernel,
+        initramfs=ground.initramfs,
+        net=net,
+    )
+    return plan.add(boot, after=after)

@@ -93,6 +93,13 @@ class Cas:
         except FileNotFoundError as error:
             raise StoreError(f"{digest} is not in the cache") from error
 
+    def disk_bytes(self, digest: Digest) -> int:
+        """What the object takes on the disk, without its holes; 0 if it is missing."""
+        try:
+            return self._place(digest).stat().st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
     def quarantine(self, digest: Digest) -> None:
         """Put a damaged object aside: evidence is kept, and the name is free to be made again."""
         place = self._place(digest)

@@ -2,11 +2,13 @@
 
 from typing import ClassVar
 
+import anyio.to_thread
+
 from banger.model.action import Scope
-from banger.model.errors import HostError
-from banger.model.handles import RootDisk
+from banger.model.errors import HostError, StoreError, TemplateError
+from banger.model.handles import FrozenVm, RootDisk
 from banger.tasks import Context, Effect, File, Ref
-from banger.vm.disks import check_overlay, create_overlay
+from banger.vm.disks import check_overlay, create_overlay, lay_delta
 
 FILE_NAME = "root.qcow2"
 
@@ -15,11 +17,12 @@ class DiskRootfs(Effect[RootDisk], frozen=True, kw_only=True):
     """What the guest writes is in the overlay; the image below is never changed."""
 
     kind: ClassVar[str] = "disk.rootfs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.VM
     vm: str
     directory: Ref[str]
     image: Ref[File]
+    template: Ref[FrozenVm] | None = None
 
     async def probe(self, ctx: Context, value: RootDisk) -> bool:
         """Whether the overlay is there and lies on this image."""
@@ -30,9 +33,18 @@ class DiskRootfs(Effect[RootDisk], frozen=True, kw_only=True):
         return size == value.size_bytes
 
     async def apply(self, ctx: Context) -> RootDisk:
-        """Make it, empty."""
-        image = ctx.value(self.image)
-        await create_overlay(ctx.path(image), ctx.vm_dir(self.vm) / FILE_NAME)
+        """Make it: empty, or with what the template's guest wrote. Raises TemplateError if that is damaged."""
+        image, dest = ctx.value(self.image), ctx.vm_dir(self.vm) / FILE_NAME
+        base = await anyio.to_thread.run_sync(ctx.path, image)  # may have to digest it
+        if self.template is None:
+            await create_overlay(base, dest)
+        else:
+            try:
+                delta = ctx.path(ctx.value(self.template).disk)
+            except StoreError as error:
+                raise TemplateError(error.message) from error
+            # A copy of a megabyte or two, so that the VM outlives its template.
+            await anyio.to_thread.run_sync(lay_delta, delta, base, dest)
         return RootDisk(FILE_NAME, image.size)
 
     async def undo(self, ctx: Context, value: RootDisk | None) -> None:

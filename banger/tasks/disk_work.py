@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import anyio.to_thread
+
 from banger.ext4.grow import clone_sparse, grow
 from banger.model.action import Needs, Scope
 from banger.model.handles import WorkDisk
@@ -30,7 +32,8 @@ class DiskWork(Effect[WorkDisk], frozen=True, kw_only=True):
     async def apply(self, ctx: Context) -> WorkDisk:
         """Copy the seed and grow it; the disk gets its name only when it is whole."""
         made = ctx.scratch / FILE_NAME
-        await clone_sparse(ctx.path(ctx.value(self.seed)), made)
+        seed = await anyio.to_thread.run_sync(ctx.path, ctx.value(self.seed))  # may have to digest it
+        await clone_sparse(seed, made)
         made.chmod(0o600)
         await grow(made, self.size_bytes)
         made.rename(ctx.vm_dir(self.vm) / FILE_NAME)

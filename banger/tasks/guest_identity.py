@@ -3,10 +3,10 @@
 import secrets
 from typing import ClassVar
 
-from banger.guest.protocol import SEED_BYTES, Identity
+from banger.guest.protocol import SEED_BYTES, Identity, Network
 from banger.host.pidfd import ProcessIdentity
 from banger.model.action import Scope
-from banger.model.handles import RunningVm
+from banger.model.handles import RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
 from banger.vm import AGENT_SOCKET
 from banger.vm.alive import while_alive
@@ -15,16 +15,20 @@ _HOST_KEY_FILE = "ssh_host_ed25519_key"
 
 
 class GuestIdentity(Effect[str], frozen=True, kw_only=True):
-    """Hostname, SSH host key, authorized key, a seed for its random numbers, and the time."""
+    """Hostname, SSH host key, authorized key; and, restored, its work disk and its MAC address."""
 
     kind: ClassVar[str] = "guest.identity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.SESSION
     deadline_s: ClassVar[int] = 60
     vm: str
     hostname: str
     authorized_key: str
     boot: Ref[RunningVm]
+    work_bytes: int | None = None
+    """Of a restored guest, whose work disk was not there before; it mounts the disk now."""
+    net: Ref[UserNet] | None = None
+    """Of a restored guest, which has its template's MAC address."""
 
     async def probe(self, ctx: Context, value: str) -> bool:
         """A guest that lives keeps its identity: `boot` is an input, so another boot is another action."""
@@ -40,12 +44,13 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
             authorized_key=self.authorized_key,
             seed=secrets.token_bytes(SEED_BYTES),
             machine_id=self.vm,
+            network=Network(mac=None if self.net is None else bytes.fromhex(ctx.value(self.net).mac.replace(":", ""))),
+            work_bytes=self.work_bytes,
         )
 
         async def introduce() -> str:
             agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=self.deadline_s)
             await agent.identity(identity)
-            await agent.set_time(round(ctx.state.clock.wall() * 1e9))
             return self.hostname
 
         booted = ctx.value(self.boot)

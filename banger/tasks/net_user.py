@@ -1,12 +1,12 @@
 """`net.user`: a VM's network without privilege, through the VMM, with SSH on a loopback port of the host."""
 
 import hashlib
-import socket
 from typing import ClassVar
 
 from banger.model.action import Scope
 from banger.model.handles import UserNet
 from banger.tasks import Context, Effect
+from banger.vm.ports import free_port
 
 
 class NetUser(Effect[UserNet], frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class NetUser(Effect[UserNet], frozen=True, kw_only=True):
             for lease in ctx.state.journal.all()
             if lease.kind == self.kind and isinstance(lease.value, dict)
         }
-        while (port := _free_port()) in taken:
+        while (port := free_port()) in taken:
             pass
         return UserNet(port, mac_address(self.vm))
 
@@ -40,10 +40,3 @@ def mac_address(vm: str) -> str:
     """A locally administered unicast address (IEEE 802, two low bits of the first octet: 10) from the VM's id."""
     tail = hashlib.sha256(vm.encode()).digest()[:5]
     return ":".join(f"{octet:02x}" for octet in (0x02, *tail))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

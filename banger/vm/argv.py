@@ -23,6 +23,7 @@ from banger.vm import (
     Machine,
     UserNetwork,
 )
+from banger.vm.template import MemoryFile, MemoryUse
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 COMMAND_LINE_LIMIT_BYTES = 2047
@@ -75,15 +76,18 @@ def kernel_command_line(machine: Machine) -> str:
     return line
 
 
-def qemu_argv(machine: Machine, binary: Path) -> tuple[str, ...]:
-    """Return QEMU's argv for a machine; to be run in the machine's directory."""
+def qemu_argv(machine: Machine, binary: Path, memory: MemoryFile | None = None) -> tuple[str, ...]:
+    """Return QEMU's argv for a machine; to be run in the machine's directory. `memory`: it is frozen, or will be."""
     with_pci = machine.accelerator is Accelerator.TCG and machine.tsc_khz is None
     bus = "pci" if with_pci else "device"
-    argv = [str(binary), "-name", process_name(machine.vm_id), *_board(machine, "q35" if with_pci else "microvm")]
-    argv += ["-kernel", str(machine.kernel)]
-    if machine.initramfs is not None:
-        argv += ["-initrd", str(machine.initramfs)]
-    argv += ["-append", kernel_command_line(machine)]
+    kind = "q35" if with_pci else "microvm"
+    if memory is not None:
+        kind += ",memory-backend=memory"
+    argv = [str(binary), "-name", process_name(machine.vm_id), *_board(machine, kind)]
+    if memory is not None:
+        argv += _memory(machine, memory)
+    if memory is None or memory.use is MemoryUse.FREEZE:
+        argv += _kernel(machine)
     for disk in machine.disks:
         argv += _disk(disk, bus)
     if machine.network is not None:
@@ -95,6 +99,22 @@ def qemu_argv(machine: Machine, binary: Path) -> tuple[str, ...]:
     argv += ["-chardev", f"socket,id=monitor,path={MONITOR_SOCKET},server=on,wait=off"]
     argv += ["-mon", "chardev=monitor,mode=control"]
     return tuple(argv)
+
+
+def _kernel(machine: Machine) -> list[str]:
+    initramfs = [] if machine.initramfs is None else ["-initrd", str(machine.initramfs)]
+    return ["-kernel", str(machine.kernel), *initramfs, "-append", kernel_command_line(machine)]
+
+
+def _memory(machine: Machine, memory: MemoryFile) -> list[str]:
+    # A restored machine has booted, and a reset ends it: without a kernel each clone's QEMU takes 14 MB less.
+    is_restored = memory.use is MemoryUse.RESTORE
+    path = str(memory.path).replace(",", ",,")
+    backend = f"memory-backend-file,id=memory,size={machine.memory_mib}M,mem-path={path}"
+    return [
+        *("-object", f"{backend},share={'off' if is_restored else 'on'}"),
+        *(("-incoming", "defer") if is_restored else ()),
+    ]
 
 
 def _board(machine: Machine, kind: str) -> list[str]:

@@ -4,6 +4,7 @@ An openable /dev/kvm proves little: on a host that is itself a PVM guest, virtua
 run, and then Debian's kernel dies at an instruction that KVM cannot emulate, or needs minutes to its first line.
 """
 
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ async def probe_kvm(
             reason="kvm_pvm: this host is a virtual machine without nested virtualization; Linux dies in it",
         )
     return await trial(binary, Accelerator.KVM, deadline_s=deadline_s)
+
+
+def host_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the host's processor with all that a guest under ``-cpu host`` can tell of it: model, stepping, features."""
+    told = {}
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0].splitlines():
+        name, _, value = line.partition(":")
+        told[name.strip()] = value.strip()
+    flags = " ".join(sorted(told.get("flags", "").split()))
+    digest = hashlib.sha256(flags.encode()).hexdigest()
+    names = ("vendor_id", "cpu family", "model", "model name", "stepping", "microcode")
+    return " ".join([*(told.get(name, "") for name in names), digest])
 
 
 def cannot_open(device: Path) -> str | None:

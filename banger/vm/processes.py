@@ -10,8 +10,8 @@ from pathlib import Path
 
 from banger.host.pidfd import ProcessIdentity, identify
 
-_PROGRAMS = ("qemu-system-", "prlimit")
-"""prlimit(1) becomes QEMU by exec: for a moment the process has the one name, then the other, and the same pid."""
+_PROGRAMS = ("qemu-system-", "prlimit", "setpriv", "nice")
+"""The others become QEMU by exec: for a moment the process has the one name, then the other, and the same pid."""
 
 
 def find_processes(name: str, *, proc: Path = Path("/proc")) -> list[ProcessIdentity]:

@@ -1,7 +1,7 @@
 """QEMU as a virtual machine monitor: an ordinary process of the owner that outlives whoever started it.
 
 Invariants: a launch that raises leaves no process; a process is recognised by its argv at any point after its start;
-it inherits no descriptor but its log; it is signalled through a pidfd only.
+it inherits no descriptor but its log and a frozen state; it is signalled through a pidfd only.
 """
 
 import hashlib
@@ -23,8 +23,9 @@ from banger.vm import CONSOLE_LOG, MONITOR_SOCKET, VMM_LOG, Accelerator, GuestSt
 from banger.vm.argv import file_size_limit, process_name, qemu_argv
 from banger.vm.console import CONSOLE_ROOM_BYTES, VMM_LOG_ROOM_BYTES, BoundedLog, tail
 from banger.vm.processes import find_processes
+from banger.vm.template import MemoryFile, MemoryUse
 
-_ASK_AGAIN_S = 0.01
+_ASK_AGAIN_S = 0.003
 _KILL_DEADLINE_S = 5.0
 _FACTS_DEADLINE_S = 20.0
 _LOG_TAIL_BYTES = 2000
@@ -38,6 +39,8 @@ class Qemu:
     def __init__(self, binary: Path, prlimit: Path) -> None:
         self._binary = binary
         self._prlimit = prlimit
+        # Nobody waits for a machine that is only made to be frozen, and nobody would find it after our death.
+        self._behind_us = (str(get_tool("setpriv")), "--pdeathsig=KILL", str(get_tool("nice")), "-n10")
 
     @classmethod
     def installed(cls) -> "Qemu":
@@ -56,17 +59,29 @@ class Qemu:
             accelerators=tuple(accelerator for accelerator in Accelerator if accelerator.value in listed),
         )
 
-    async def launch(self, machine: Machine, *, deadline_s: float) -> ProcessIdentity:
-        """Start a machine and return once QEMU answers; the guest has only begun to boot."""
+    async def launch(
+        self,
+        machine: Machine,
+        *,
+        deadline_s: float,
+        memory: MemoryFile | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> ProcessIdentity:
+        """Start a machine and return once QEMU answers; the guest has only begun to boot.
+
+        `memory` and `descriptors` (which QEMU inherits) are for banger.vm.qemu_template.
+        """
         running = self.find(machine.vm_id)
         if running:
             raise ConflictError(f"VM {machine.vm_id} runs already as process {running[0].pid}")
-        argv = qemu_argv(machine, self._binary)
+        argv = qemu_argv(machine, self._binary, memory)
+        if memory is not None and memory.use is MemoryUse.FREEZE:
+            argv = (*self._behind_us, *argv)
         for log in (console_log(machine), _vmm_log(machine)):
             log.create()
         # A socket of an earlier process would let us take its end for a refusal of this one.
         (machine.vm_dir / MONITOR_SOCKET).unlink(missing_ok=True)
-        pid = self._spawn(machine, argv)
+        pid = self._spawn(machine, argv, descriptors)
         identity = identify(pid)
         if identity is None:
             _reap(pid)
@@ -108,7 +123,7 @@ class Qemu:
         """End QEMU at once, its disks flushed."""
         await _tell(vm_dir, "quit")
 
-    def _spawn(self, machine: Machine, argv: Sequence[str]) -> int:
+    def _spawn(self, machine: Machine, argv: Sequence[str], descriptors: Sequence[int]) -> int:
         limit = file_size_limit(machine)
         log = os.open(machine.vm_dir / VMM_LOG, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -122,7 +137,7 @@ class Qemu:
                 cwd=machine.vm_dir,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 start_new_session=True,
-                close_fds=True,
+                pass_fds=descriptors,
                 # Python ignores SIGXFSZ, and an ignored signal stays ignored across exec: see banger.vm.console.
                 restore_signals=False,
             )

@@ -24,6 +24,8 @@ _RDTSC = bytes.fromhex(
 )
 _STEADY_FLAGS = {"constant_tsc", "nonstop_tsc"}
 _PLAUSIBLE_KHZ = range(100_000, 20_000_000)
+_STEP_KHZ = 100
+"""Rounded to this: 20 to 50 millionths of a real rate, as good as a quartz, and the same answer at the next boot."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -46,7 +48,7 @@ def host_tsc_khz() -> int | None:
                 del anchor
     except (PermissionError, OSError):
         return None
-    return khz if khz in _PLAUSIBLE_KHZ else None
+    return round(khz / _STEP_KHZ) * _STEP_KHZ if khz in _PLAUSIBLE_KHZ else None
 
 
 def is_steady(cpuinfo: str) -> bool:

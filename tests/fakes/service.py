@@ -22,7 +22,7 @@ from banger.guest.exec_session import ExecSession
 from banger.model.errors import ActionError, ConflictError, NotFoundError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CacheState, CheckView, PlanNodeView, PlanView, PruneView
+from banger.model.views import CacheEntryView, CacheState, CheckView, PlanNodeView, PlanView, PruneView, TemplateView
 from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
@@ -150,6 +150,17 @@ class FakeService:
     async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
         self._note("cache_prune", older_than_s)
         return PruneView(removed=2, freed_bytes=3 << 20)
+
+    async def list_templates(self) -> list[TemplateView]:
+        return [TemplateView(DIGEST, "debian", 2, 1024, 90 << 20, 1_700_000_000.0, 1_700_000_100.0, current=True)]
+
+    async def build_template(self, image: str, sizes: Sizes, emit: Emit) -> TemplateView:
+        self._note("build_template", [image, asdict(sizes)])
+        return (await self.list_templates())[0]
+
+    async def remove_template(self, prefix: str) -> TemplateView:
+        self._note("remove_template", prefix)
+        return (await self.list_templates())[0]
 
     async def doctor(self) -> list[CheckView]:
         status = "fail" if os.environ.get("FAKE_DOCTOR") == "fail" else "ok"

@@ -33,6 +33,15 @@ class ToyAsk(Query[str], frozen=True, kw_only=True):
         return (ctx.state.root / f"world-{self.name}").read_text()
 
 
+class ToyAskFile(Query[File], frozen=True, kw_only=True):
+    kind = "toy.ask_file"
+    version = 1
+    ttl_s = 60
+
+    async def ask(self, ctx: Context) -> File:
+        return ctx.keep_bytes(b"found")
+
+
 class ToyBuild(Build[Text], frozen=True, kw_only=True):
     kind = "toy.build"
     version = 1
@@ -41,6 +50,7 @@ class ToyBuild(Build[Text], frozen=True, kw_only=True):
     name: str
     source: Ref[str] | None = None
     parent: Ref[Text] | None = None
+    found: Ref[File] | None = None
     fail: str = ""
     seconds_ms: int = 0
     slow_to_stop_ms: int = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from banger.engine.known import look_up
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.graph.scheduler import IllegalMoveError, Scheduler
@@ -13,7 +14,7 @@ from banger.model.errors import BangerError, DeadlineError, HostError
 from banger.plan import Plan
 from banger.store.state import State, open_state
 from tests.fakes.clock import FakeClock
-from tests.fakes.toys import LOG, ToyAsk, ToyBuild, ToyEffect, ToyGate, ToySession
+from tests.fakes.toys import LOG, ToyAsk, ToyAskFile, ToyBuild, ToyEffect, ToyGate, ToySession
 
 pytestmark = pytest.mark.anyio
 
@@ -249,3 +250,21 @@ async def test_a_bug_in_the_engine_ends_the_run_and_gives_the_pools_back(
     with pytest.raises(IllegalMoveError), anyio.fail_after(3):
         await engine.run(plan, Events())
     assert engine.sharing.pools.free == {"cpu": 2}
+
+
+async def test_what_is_known_before_a_run_has_the_digests_that_the_run_had(state: State) -> None:
+    plan = Plan("vm.create")
+    plan.add(ToyBuild(name="x", found=plan.add(ToyAskFile())), node="made")
+    assert "made" not in look_up(state, plan, plan.graph()).outputs
+    await Engine(state).run(plan, lambda _: None)
+    known = look_up(state, plan, plan.graph())
+    assert known.cache["made"] == "hit"
+    assert [record.digest for record in state.actions.all()] == [known.digests["made"]]
+
+
+async def test_an_error_of_a_run_names_the_node_that_failed_first(state: State) -> None:
+    plan = Plan("vm.create")
+    plan.add(ToyBuild(name="x", fail="always"), node="made")
+    with pytest.raises(HostError) as raised:
+        await Engine(state).run(plan, lambda _: None)
+    assert raised.value.node == "made"

@@ -49,6 +49,31 @@ async def test_the_agent_answers_what_it_is_asked(start_agent: StartAgent) -> No
         await channel.sync()
 
 
+async def test_the_agent_reseeds_and_freezes_until_it_is_somebody(start_agent: StartAgent) -> None:
+    port, _, _ = start_agent()
+    async with await AgentChannel.from_socket(port, deadline_s=10) as channel:
+        await channel.reseed(b"r" * 64)
+        await channel.wait_network(deadline_s=10)
+        await channel.freeze()
+        await channel.identity(identity(work_bytes=1 << 34))
+
+
+async def test_a_guest_that_is_somebody_is_not_frozen(start_agent: StartAgent) -> None:
+    port, _, _ = start_agent(ssh=LISTENING)
+    async with await AgentChannel.from_socket(port, deadline_s=10) as channel:
+        with pytest.raises(AgentRefusalError) as refused:
+            await channel.freeze()
+    assert refused.value.reason == "not_pristine"
+
+
+@pytest.mark.parametrize("seed", [b"short", b"x" * 513])
+async def test_a_seed_of_a_wrong_length_is_refused(start_agent: StartAgent, seed: bytes) -> None:
+    port, _, _ = start_agent()
+    async with await AgentChannel.from_socket(port, deadline_s=10) as channel:
+        with pytest.raises(AgentRefusalError):
+            await channel.reseed(seed)
+
+
 async def test_the_agent_lists_listeners_with_their_process(start_agent: StartAgent) -> None:
     port, _, _ = start_agent()
     with (

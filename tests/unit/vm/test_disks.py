@@ -8,7 +8,8 @@ import pytest
 
 from banger.host.process import run
 from banger.model.errors import HostError
-from banger.vm.disks import check_overlay, create_empty, create_overlay, overlay_size
+from banger.vm.disks import check_overlay, create_empty, create_overlay, lay_delta, overlay_size
+from banger.vm.qcow2 import set_backing
 
 pytestmark = pytest.mark.anyio
 MIB = 1024**2
@@ -65,13 +66,46 @@ async def test_a_base_that_cannot_be_is_refused_and_nothing_is_left(
     assert names_in(tmp_path) == before
 
 
-async def test_a_failure_of_qemu_img_leaves_what_was_there(base: Path, tmp_path: Path) -> None:
+async def test_a_failure_leaves_what_was_there(base: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "root.qcow2"
     await create_overlay(base, overlay)
-    with pytest.raises(HostError, match=r"make overlay root\.qcow2"):
+    with pytest.raises(HostError, match="more than a disk can have"):
         await create_overlay(base, overlay, size_bytes=1 << 63)
     assert check_overlay(overlay, base) == MIB
     assert names_in(tmp_path) == sorted([base.name, overlay.name])
+
+
+@pytest.mark.parametrize("size", [MIB, 600 * MIB + 512, 5 * 1024**4, 1 << 44])
+async def test_an_overlay_is_sound_to_its_last_byte_whatever_its_size(base: Path, tmp_path: Path, size: int) -> None:
+    overlay = tmp_path / "root.qcow2"
+    await create_overlay(base, overlay, size_bytes=size)
+    await done("qemu-io", "-c", "write -P 7 512 512", "-c", f"write -P 9 {size - 512} 512", overlay)
+    await done("qemu-io", "-c", "read -P 7 512 512", "-c", f"read -P 9 {size - 512} 512", overlay)
+    await done("qemu-img", "check", overlay)
+
+
+async def test_a_delta_has_no_base_in_it_and_is_laid_on_another_of_the_same_content(base: Path, tmp_path: Path) -> None:
+    delta, there, disk = tmp_path / "delta.qcow2", tmp_path / "moved.img", tmp_path / "root.qcow2"
+    await create_overlay(base, delta)
+    await done("qemu-io", "-c", "write -P 7 512 512", delta)
+    set_backing(delta, None)
+    assert os.fsencode(base.parent) not in delta.read_bytes()
+    await anyio.Path(base).rename(there)
+    lay_delta(delta, there, disk)
+    assert check_overlay(disk, there) == MIB
+    await done("qemu-img", "check", disk)
+    flat = tmp_path / "flat"
+    await done("qemu-img", "convert", "-O", "raw", disk, flat)
+    wanted = bytearray(there.read_bytes())
+    wanted[512:1024] = b"\7" * 512
+    assert flat.read_bytes() == bytes(wanted)
+
+
+async def test_a_base_whose_name_is_too_long_for_the_format_is_refused(base: Path, tmp_path: Path) -> None:
+    await create_overlay(base, tmp_path / "root.qcow2")
+    with pytest.raises(HostError, match="cannot lie on"):
+        set_backing(tmp_path / "root.qcow2", Path("/" + "x" * 1023))
+    assert check_overlay(tmp_path / "root.qcow2", base) == MIB
 
 
 async def test_an_overlay_on_another_image_is_refused(base: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ static const struct {
     [TAG_TERMINAL] = {4, 4},
     [TAG_WINDOW] = {4, 4},
     [TAG_SIGNAL] = {4, 4},
+    [TAG_WORK_BYTES] = {8, 8},
 };
 
 int fields_parse(struct fields *fields, const uint8_t *body, size_t size, uint32_t required, uint32_t allowed)

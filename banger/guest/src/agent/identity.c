@@ -118,13 +118,15 @@ static const char *apply_network(void)
 
 const char *identity_apply(const struct fields *fields)
 {
-    const struct field *seed = &fields->at[TAG_SEED];
-    const char *failed = parse(fields);
+    const struct field *seed = &fields->at[TAG_SEED], *work = &fields->at[TAG_WORK_BYTES];
+    const char *step, *failed = parse(fields);
 
     if (failed) {
         errno = 0;
     } else if (system_add_entropy(seed->data, seed->size) < 0) {
         failed = "add entropy";
+    } else if (work->data && system_mount_work(wire_u64(work->data), &step) < 0) {
+        failed = step;
     } else {
         failed = apply_names();
         if (!failed)

@@ -158,6 +158,30 @@ static void sync_disks(struct session *session, const struct wire_header *header
     send_empty(session, header);
 }
 
+/* Only a guest that is nobody yet may be frozen: whatever it knows, every machine made from it knows. */
+static void freeze(struct session *session, const struct wire_header *header, const struct fields *fields)
+{
+    (void)fields;
+    if (session->boot.stage_ns[STAGE_IDENTITY])
+        session_refuse(session, header, "not_pristine", "the machine has an identity");
+    else if (!session->boot.stage_ns[STAGE_NETWORK] || session->boot.failure[0])
+        session_refuse(session, header, "not_ready", session->boot.failure);
+    else if (system_quiesce() < 0)
+        refuse_errno(session, header, "drop caches");
+    else
+        send_empty(session, header);
+}
+
+static void reseed(struct session *session, const struct wire_header *header, const struct fields *fields)
+{
+    const struct field *seed = &fields->at[TAG_SEED];
+
+    if (system_add_entropy(seed->data, seed->size) < 0)
+        refuse_errno(session, header, "reseed the random pool");
+    else
+        send_empty(session, header);
+}
+
 static void shutdown_machine(struct session *session, const struct wire_header *header, const struct fields *fields)
 {
     uint32_t wait_ms = wire_u32(fields->at[TAG_DEADLINE_MS].data);
@@ -182,11 +206,13 @@ static const struct {
                        NEEDS(TAG_HOSTNAME) | NEEDS(TAG_HOST_KEY) | NEEDS(TAG_HOST_PUBLIC_KEY) |
                            NEEDS(TAG_AUTHORIZED_KEY) | NEEDS(TAG_SEED),
                        NEEDS(TAG_MACHINE_ID) | NEEDS(TAG_MAC) | NEEDS(TAG_ADDRESS) | NEEDS(TAG_GATEWAY) |
-                           NEEDS(TAG_NAME_SERVER),
+                           NEEDS(TAG_NAME_SERVER) | NEEDS(TAG_WORK_BYTES),
                        0},
     [WIRE_WAIT_SSH] = {wait_ssh, NEEDS(TAG_DEADLINE_MS), 0, 0},
     [WIRE_SYNC] = {sync_disks, 0, 0, 0},
     [WIRE_SHUTDOWN] = {shutdown_machine, NEEDS(TAG_DEADLINE_MS), 0, 0},
+    [WIRE_FREEZE] = {freeze, 0, 0, 0},
+    [WIRE_RESEED] = {reseed, NEEDS(TAG_SEED), 0, 0},
     [WIRE_EXEC_START] = {exec_start, NEEDS(TAG_ARGV) | NEEDS(TAG_WINDOW),
                          NEEDS(TAG_ENV) | NEEDS(TAG_CWD) | NEEDS(TAG_TERMINAL), 1},
     [WIRE_EXEC_SIGNAL] = {exec_signal, NEEDS(TAG_SIGNAL), 0, 1},

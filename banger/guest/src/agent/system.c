@@ -1,4 +1,5 @@
 #include "system.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,4 +88,17 @@ int system_tell_init(int control, enum control_kind kind, uint32_t deadline_ms)
 void system_sync(void)
 {
     sync();
+}
+
+int system_quiesce(void)
+{
+    int fd, result;
+
+    sync();
+    fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    result = write_all(fd, "3", 1);
+    close(fd);
+    return result;
 }

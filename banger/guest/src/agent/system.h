@@ -25,4 +25,13 @@ int system_network(const struct net_config *config, const char **step);
 int system_tell_init(int control, enum control_kind kind, uint32_t deadline_ms);
 void system_sync(void);
 
+/* Write everything to the disks and drop what was only cached of them. Returns 0, or -1 with errno. */
+int system_quiesce(void);
+
+/*
+ * Mount the disk that banger.work_later= names at /root once the kernel sees that it has this many bytes; does nothing if
+ * it is mounted. Returns 0, or -1 with `*step` and errno.
+ */
+int system_mount_work(uint64_t size, const char **step);
+
 #endif

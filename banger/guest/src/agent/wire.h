@@ -31,6 +31,8 @@ enum wire_type {
     WIRE_EXEC_RESIZE,
     WIRE_EXEC_WINDOW,
     WIRE_EXEC_KILL,
+    WIRE_FREEZE = 16,
+    WIRE_RESEED,
     WIRE_TYPE_COUNT
 };
 
@@ -63,6 +65,7 @@ enum wire_tag {
     TAG_TERMINAL,
     TAG_WINDOW,
     TAG_SIGNAL,
+    TAG_WORK_BYTES = 20,
     TAG_COUNT
 };
 

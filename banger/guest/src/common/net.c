@@ -1,10 +1,13 @@
 #include "net.h"
+#include "files.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -68,7 +71,16 @@ static int set_flag_up(int fd, const char *interface, int up)
 static int set_mac(int fd, const char *interface, const uint8_t *mac)
 {
     struct ifreq request = request_for(interface);
+    char notify[64];
+    int switch_fd;
 
+    /* Have the kernel tell the network (gratuitous ARP): who has learnt our old address would go on sending there. */
+    snprintf(notify, sizeof notify, "/proc/sys/net/ipv4/conf/%s/arp_notify", interface);
+    switch_fd = open(notify, O_WRONLY | O_CLOEXEC);
+    if (switch_fd >= 0) {
+        write_all(switch_fd, "1", 1);
+        close(switch_fd);
+    }
     request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     memcpy(request.ifr_hwaddr.sa_data, mac, 6);
     if (ioctl(fd, SIOCSIFHWADDR, &request) == 0)

@@ -8,7 +8,7 @@ void mounts_early(void);
 /* Mount the disk named by banger.root= and make it "/". Returns 0, or -1 when there is no root to go on with. */
 int mounts_root(void);
 
-/* Mount the disk named by banger.work= at /root, and give /root and /root/.ssh the owner and modes sshd insists on. */
+/* Unless banger.work_later= names it: mount the disk named by banger.work= at /root, and give /root and /root/.ssh the owner and modes sshd insists on. */
 void mounts_work(void);
 
 /* Mount and make what programs expect to find in /dev, /run and /sys. */

@@ -1,0 +1,149 @@
+"""Frozen VMs: whether there is one for a request, and making those that are missed, behind the user's back.
+
+A template is an artifact like any other: what is said of one here is read from the action cache, by its digest.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.abc
+import msgspec
+
+from banger.engine.known import look_up
+from banger.engine.observe import Emit
+from banger.engine.run import Engine
+from banger.model.digest import Digest
+from banger.model.errors import BangerError, NotFoundError, StoreError
+from banger.model.handles import FrozenVm
+from banger.model.views import TemplateView
+from banger.model.vm import Sizes
+from banger.plan.machine import HostFacts
+from banger.plan.template import TEMPLATE_NODE, plan_template
+from banger.store.actions import Record
+from banger.store.state import State
+
+log = logging.getLogger(__name__)
+
+
+FROM_TEMPLATE = frozenset(
+    {"disk.rootfs", "vm.restore", "guest.agent", "guest.entropy", "guest.clock", "guest.identity"}
+)
+"""Nodes whose failure, in a VM that does not boot, is taken for the template's."""
+VARIABLE = "BANGER_TEMPLATES"
+"""``off``: no template is used, and none is made unless it is asked for."""
+
+
+class Templates:
+    """Templates of one state directory. Lives inside the task group that it is given."""
+
+    def __init__(self, engine: Engine, group: anyio.abc.TaskGroup, *, is_on: bool) -> None:
+        self._engine = engine
+        self._is_on = is_on
+        self._state: State = engine.state
+        self._group = group
+        self._under_way: set[Digest | None] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one is being made."""
+        return bool(self._under_way)
+
+    def find(self, image: str, sizes: Sizes, host: HostFacts) -> Digest | None:
+        """The action digest of a template that is there for such a VM."""
+        digest, is_there = self._look(image, sizes, host)
+        return digest if is_there and self._is_on else None
+
+    def forget(self, digest: Digest, reason: str) -> None:
+        """Drop a template that turned out to be of no use: the next VM of its kind boots, and a new one is made."""
+        log.warning("template.forgotten digest=%s reason=%s", digest, reason)
+        self._state.actions.forget(digest)
+
+    def make_behind(self, image: str, sizes: Sizes, host: HostFacts) -> None:
+        """Make a template when nobody waits for it. One that is there, or under way, is not made again."""
+        digest, is_there = self._look(image, sizes, host)
+        if self._is_on and not is_there and digest not in self._under_way:
+            self._under_way.add(digest)
+            self._group.start_soon(self._make_quietly, image, sizes, host, digest)
+
+    async def make(self, image: str, sizes: Sizes, host: HostFacts, emit: Emit) -> TemplateView:
+        """Make a template and say what it is; one that is there is not made again."""
+        await self._engine.run(plan_template(image, sizes, host=host), emit)
+        digest, _ = self._look(image, sizes, host)
+        for record in self._records():
+            if record.digest == digest:
+                return self._view(record, host)
+        raise StoreError("the template went while it was made")
+
+    def all(self, host: HostFacts) -> list[TemplateView]:
+        """Every template, the one that was used last first."""
+        views = [self._view(record, host) for record in self._records()]
+        return sorted(views, key=lambda view: (-view.last_used_at, view.digest))
+
+    def remove(self, prefix: str, host: HostFacts) -> TemplateView:
+        """Forget a template and remove its files; a VM that was started from it goes on. Raises NotFoundError."""
+        wanted = prefix.removeprefix("sha256:")
+        found = [one for one in self._records() if one.digest.removeprefix("sha256:").startswith(wanted)]
+        if len(found) != 1:
+            many = f"{len(found)} templates' digests begin" if found else "no template's digest begins"
+            raise NotFoundError(f"{many} with {prefix[:80]!r}", hint="banger template ls")
+        view = self._view(found[0], host)
+        self._state.actions.forget(found[0].digest)
+        used = {artifact for record in self._state.actions.all() for artifact in record.output.artifacts}
+        for artifact in found[0].output.artifacts:
+            if artifact not in used:
+                self._state.cas.remove(artifact)
+        return view
+
+    async def _make_quietly(self, image: str, sizes: Sizes, host: HostFacts, digest: Digest | None) -> None:
+        try:
+            await self._engine.run(plan_template(image, sizes, host=host), lambda _: None)
+            log.info("template.made image=%s vcpus=%d memory_mib=%d", image, sizes.vcpus, sizes.memory_mib)
+        except BangerError as error:
+            log.warning("template.failed image=%s reason=%s", image, error.message)
+        finally:
+            self._under_way.discard(digest)
+
+    def _look(self, image: str, sizes: Sizes, host: HostFacts) -> tuple[Digest | None, bool]:
+        plan = plan_template(image, sizes, host=host)
+        known = look_up(self._state, plan, plan.graph())
+        return known.digests.get(TEMPLATE_NODE), TEMPLATE_NODE in known.outputs
+
+    def _records(self) -> list[Record]:
+        return [record for record in self._state.actions.all() if record.kind == TEMPLATE_NODE]
+
+    def _view(self, record: Record, host: HostFacts) -> TemplateView:
+        document = self._state.actions.document(record.digest) or {}
+        params = msgspec.convert(document.get("params", {}), _Shape)
+        image = record.label.partition(",")[0]
+        sizes = Sizes(params.vcpus, params.memory_mib, 0)
+        return TemplateView(
+            digest=record.digest,
+            image=image,
+            vcpus=params.vcpus,
+            memory_mib=params.memory_mib,
+            size_bytes=self._size(record),
+            created_at=record.made_at,
+            last_used_at=record.used_at,
+            current=self._look(image, sizes, host) == (record.digest, True),
+        )
+
+    def _size(self, record: Record) -> int:
+        frozen = msgspec.convert(record.output.value, FrozenVm)
+        return sum(self._state.cas.disk_bytes(one.digest) for one in (frozen.memory, frozen.devices, frozen.disk))
+
+
+@asynccontextmanager
+async def open_templates(engine: Engine, environ: Mapping[str, str]) -> AsyncIterator[Templates]:
+    """Have templates; one that is being made at the end is given up, and nothing of it stays."""
+    async with anyio.create_task_group() as group:
+        try:
+            yield Templates(engine, group, is_on=environ.get(VARIABLE) != "off")
+        finally:
+            group.cancel_scope.cancel()
+
+
+class _Shape(msgspec.Struct):
+    vcpus: int = 0
+    memory_mib: int = 0
