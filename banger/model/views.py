@@ -1,4 +1,4 @@
-"""What the daemon shows besides VMs: plans, checks, timings, cached artifacts, itself. Plain data, JSON on the wire.
+"""What the daemon shows besides VMs: plans, checks, timings, itself. Plain data, JSON on the wire.
 
 Standard-library dataclasses, like banger.model.vm: the command line reads them and must start before anyone notices.
 Times are seconds; points in time are seconds since the epoch.
@@ -60,26 +60,6 @@ class BenchRow:
     cold_p90_s: float | None = None
     warm_median_s: float | None = None
     warm_p90_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntryView:
-    """One artifact in the CAS."""
-
-    digest: str
-    kind: str
-    size_bytes: int
-    label: str
-    created_at: float
-    last_used_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class PruneView:
-    """What `cache prune` removed."""
-
-    removed: int
-    freed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The action cache: action digest -> what the action put out. Only successes of Builds are in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -34,12 +34,15 @@ class ActionCache:
         self._clock = clock
 
     def get(self, digest: Digest) -> Output | None:
-        """The remembered output, if every artifact of it is still there."""
+        """The remembered output, if every artifact of it is still there and sound; else it is a miss."""
         row = self._database.row("SELECT value, artifacts FROM actions WHERE digest = ?", digest)
         if row is None:
             return None
-        output = _output(row["value"], row["artifacts"])
-        if not all(self._cas.has(artifact) for artifact in output.artifacts):
+        try:
+            output = _output(row["value"], row["artifacts"])
+        except msgspec.MsgspecError:  # not what was written: `cache verify` tells
+            return None
+        if not all([self._cas.has(artifact) for artifact in output.artifacts]):  # noqa: C419 - each is to be looked at
             return None
         return output
 
@@ -67,35 +70,45 @@ class ActionCache:
             now,
             seconds,
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction("record") as connection:
             connection.execute("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def touch(self, digests: Iterable[str]) -> None:
         """Note that these were of use now: what is not used goes first."""
         now = self._clock.wall()
-        with self._database.transaction() as connection:
+        with self._database.transaction("touch") as connection:
             connection.executemany("UPDATE actions SET used_at = ? WHERE digest = ?", [(now, one) for one in digests])
 
-    def forget(self, digest: Digest) -> None:
-        """Drop a record; the artifacts stay until they are collected."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM actions WHERE digest = ?", (digest,))
+    def forget(self, *digests: Digest) -> None:
+        """Drop records; the artifacts stay until they are collected."""
+        with self._database.transaction("forget") as connection:
+            connection.executemany("DELETE FROM actions WHERE digest = ?", [(digest,) for digest in digests])
 
     def all(self) -> list[Record]:
-        """Every record, the oldest first."""
-        rows = self._database.rows("SELECT * FROM actions ORDER BY made_at, digest")
-        return [
-            Record(
-                digest=Digest(row["digest"]),
-                kind=row["kind"],
-                label=row["label"],
-                output=_output(row["value"], row["artifacts"]),
-                made_at=row["made_at"],
-                used_at=row["used_at"],
-                seconds=row["seconds"],
+        """Every record that can be read, the oldest first."""
+        return [record for _, record in self.examine() if record is not None]
+
+    def examine(self) -> Iterator[tuple[Digest, Record | None]]:
+        """Every record with its digest, the oldest first; None for one that cannot be read."""
+        for row in self._database.rows("SELECT * FROM actions ORDER BY made_at, digest"):
+            digest = Digest(row["digest"])
+            try:
+                output = _output(row["value"], row["artifacts"])
+            except msgspec.MsgspecError:
+                yield digest, None
+                continue
+            yield (
+                digest,
+                Record(
+                    digest=digest,
+                    kind=row["kind"],
+                    label=row["label"],
+                    output=output,
+                    made_at=row["made_at"],
+                    used_at=row["used_at"],
+                    seconds=row["seconds"],
+                ),
             )
-            for row in rows
-        ]
 
     def document(self, digest: Digest) -> dict[str, Canonical] | None:
         """What was hashed into this digest."""

@@ -19,7 +19,9 @@ class StateLock:
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
-            raise ConflictError(f"{state_dir} is in use by process {holder or 'unknown'}") from None
+            raise ConflictError(
+                f"{state_dir} is in use by process {holder or 'unknown'}", hint="banger daemon stop"
+            ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 

@@ -66,4 +66,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX node_runs_by_run ON node_runs (run_id);
     CREATE INDEX node_runs_by_kind ON node_runs (kind);
     """,
+    """
+    CREATE TABLE pins (
+        digest      TEXT PRIMARY KEY,          -- of an artifact, which may be gone: its pin waits for it
+        note        TEXT NOT NULL,
+        pinned_at   REAL NOT NULL
+    ) STRICT;
+    DELETE FROM blobs;                         -- stamps have another form: inode, size, mtime, ctime and boot
+    """,
 )

@@ -1,5 +1,6 @@
 """The state directory, opened: every part of the store over one database, and the names of what lies beside it."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,15 @@ from banger.store.actions import ActionCache
 from banger.store.answers import Answers
 from banger.store.cas import Cas
 from banger.store.database import Database
+from banger.store.files import Files, Reached, refusals, unwatched
 from banger.store.journal import Journal
 from banger.store.lock import StateLock
+from banger.store.pins import Pins
 from banger.store.runs import Runs
 from banger.store.scratch import Scratch
 from banger.store.vms import Vms
+
+DATABASE_NAME = "banger.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class State:
     answers: Answers
     journal: Journal
     vms: Vms
+    pins: Pins
     runs: Runs
     scratch: Scratch
 
@@ -54,17 +60,28 @@ class State:
         self.lock.release()
 
 
-def open_state(root: Path, clock: Clock | None = None) -> State:
-    """Open a state directory, making it if need be. Raises ConflictError if it has an owner, StoreError if unusable."""
+def open_state(root: Path, clock: Clock | None = None, reached: Reached = unwatched) -> State:
+    """Open a state directory, making it if need be. Raises ConflictError if it has an owner, StoreError if unusable.
+
+    `reached` is told every step of the write protocol, and every commit, before it is done.
+    """
     clock = clock or SystemClock()
-    for directory in (root, root / "vms", root / "ssh"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = StateLock(root)
-    database = Database(root / "banger.db")
-    cas = Cas(root / "cas", database)
-    scratch = Scratch(root / "tmp")
-    scratch.sweep()
-    cas.sweep()
+    with refusals(f"open {root}"):
+        for directory in (root, root / "vms", root / "ssh"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as undo:
+            lock = StateLock(root)
+            undo.callback(lock.release)
+            database = Database(root / DATABASE_NAME, reached)
+            undo.callback(database.close)
+            cas = Cas(root / "cas", database, reached)
+            files = Files(reached)
+            files.sync_directory(root)  # the names of all that was made above
+            scratch = Scratch(root / "tmp")
+            scratch.sweep()
+            cas.sweep()
+            answers = Answers(root / "answers", clock)
+            undo.pop_all()
     return State(
         root=root,
         lock=lock,
@@ -72,9 +89,10 @@ def open_state(root: Path, clock: Clock | None = None) -> State:
         database=database,
         cas=cas,
         actions=ActionCache(database, cas, clock),
-        answers=Answers(root / "answers", clock),
+        answers=answers,
         journal=Journal(database),
         vms=Vms(database, clock),
+        pins=Pins(database, clock),
         runs=Runs(database, clock),
         scratch=scratch,
     )

@@ -31,7 +31,7 @@ class Vms:
     def add(self, vm_id: str, name: str, request: VmRequest) -> None:
         """Take the name. Raises ConflictError if another VM has it; the same VM again is fine."""
         try:
-            with self._database.transaction() as connection:
+            with self._database.transaction("vm") as connection:
                 connection.execute(
                     "INSERT INTO vms (id, name, request, created_at) VALUES (?, ?, ?, ?)"
                     " ON CONFLICT (id) DO UPDATE SET request = excluded.request",
