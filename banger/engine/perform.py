@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 
 from banger.engine.flights import Flights
@@ -103,6 +104,7 @@ class Performer:
             return Performed(Output(None))
         assert digest is not None
         task = self._plan.tasks[node.id]
+        await self._verify_inputs(task)
         match task:
             case Build():
                 return await self._build(node, task, digest)
@@ -115,6 +117,13 @@ class Performer:
                 return await self._apply(node, task, digest)
             case _:
                 raise AssertionError(f"{node.id} is of no known flavour")
+
+    async def _verify_inputs(self, task: Task[Any]) -> None:
+        """Read the big artifacts that were not verified in this boot, off the event loop. Raises DamagedError."""
+        for ref in refs_of(task).values():
+            for file in artifacts_in(self.values[ref.node]):
+                if not self._state.cas.is_verified(file.digest):
+                    await anyio.to_thread.run_sync(self._state.cas.path, file.digest)
 
     async def _build(self, node: Node, task: Build[Any], digest: Digest) -> Performed:
         while landed := self._flights.under_way(digest):

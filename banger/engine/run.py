@@ -87,7 +87,8 @@ class Engine:
         observer.plan(expected)
         driver = Driver(graph, scheduler, performer, observer)
         try:
-            outcome = await driver.run()
+            with state.cas.uses.operation():  # what is looked up or put from here on is not collected meanwhile
+                outcome = await driver.run()
         finally:  # also when cancelled: it may have succeeded just before
             self.checkpoint("run", "concluded")
             with state.database.transaction():
