@@ -11,16 +11,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banger import __version__
+from banger.daemon.cache_routes import add_cache_routes
 from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
 from banger.daemon.operations import json_value
-from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, VmBody
+from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
     BenchRow,
-    CacheEntryView,
     CheckView,
     DaemonView,
     OperationView,
@@ -55,7 +55,8 @@ def create_app(daemon: Daemon) -> FastAPI:
     )
     _add_vm_routes(app, daemon)
     _add_operation_routes(app, daemon)
-    _add_cache_routes(app, daemon)
+    _add_plan_routes(app, daemon)
+    add_cache_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _answer_http)
@@ -130,28 +131,14 @@ def _add_operation_routes(app: FastAPI, daemon: Daemon) -> None:
         return Response(status_code=204)
 
 
-def _add_cache_routes(app: FastAPI, daemon: Daemon) -> None:
-    service = daemon.service
-
+def _add_plan_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.post("/v1/plan", response_model=PlanView)
     async def plan(body: VmBody) -> Response:
-        return _json(await service.plan_create(body.request()))
+        return _json(await daemon.service.plan_create(body.request()))
 
     @app.get("/v1/bench", response_model=list[BenchRow])
     async def bench() -> Response:
-        return _json(await service.bench())
-
-    @app.get("/v1/cache", response_model=list[CacheEntryView])
-    async def cache_list() -> Response:
-        return _json(await service.cache_list())
-
-    @app.get("/v1/cache/{prefix}", response_model=CacheEntryView)
-    async def cache_show(prefix: Annotated[str, Path(max_length=71)]) -> Response:
-        return _json(await service.cache_show(prefix))
-
-    @app.post("/v1/cache/prune", response_model=OperationView, status_code=202)
-    async def cache_prune(body: PruneBody) -> Response:
-        return _json(daemon.prune(body.older_than_s), 202)
+        return _json(await daemon.service.bench())
 
 
 def _add_daemon_routes(app: FastAPI, daemon: Daemon) -> None:
