@@ -169,6 +169,7 @@ class Cas:
         """Remove what a killed process left half-written. Only when this process alone owns the state directory."""
         for directory in (self._incoming, self._trash):
             for path in directory.iterdir():
+                self._files.reached("sweep")
                 remove_tree(path, below=directory)
 
     def all(self) -> list[Digest]:

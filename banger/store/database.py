@@ -13,6 +13,13 @@ from banger.store.schema import MIGRATIONS
 # A connection does not inherit these; synchronous=FULL is what makes an intent durable before its effect.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
 _PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
+_LOST_WRITES = frozenset({
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+})  # fmt: skip
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
 
@@ -124,12 +131,13 @@ class Database:
 
     def _refusal(self, error: sqlite3.Error) -> BangerError:
         """What an error of SQLite's means, and what to type."""
-        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
-        if code == sqlite3.SQLITE_FULL:
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & _PRIMARY
+        if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the index of the WAL
             return NoSpaceError(f"{self.path}: no space left on the device", hint="banger cache prune --all")
         if code in _DAMAGED:
             return StoreError(f"{self.path} is damaged: {error}", hint="banger daemon salvage")
-        if code == sqlite3.SQLITE_IOERR:
+        if extended in _LOST_WRITES:
             # The kernel reports a failed write once. SQLite would go on, on top of pages that never reached the disk.
             self._broken = True
         return HostError(f"{self.path}: {error}", hint="banger doctor")

@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from banger.store.files import refusals
+
 
 class Scratch:
     """`tmp/` in the state directory: same filesystem as the CAS, so that a finished file is linked, not copied."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with refusals(f"make {root}"):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def directory(self) -> Iterator[Path]:
         """Make an empty directory, and remove it with all that is in it afterwards."""
         path = self.root / uuid.uuid4().hex
-        path.mkdir(mode=0o700)
+        with refusals("make a scratch directory"):
+            path.mkdir(mode=0o700)
         try:
             yield path
         finally:

@@ -120,7 +120,11 @@ class Verification:
             self.bytes_read += size
             self.told(self.objects, self.bytes_read)
 
+        expected = self.state.cas.stamps.size(digest)
         try:
+            size = os.fstat(fd).st_size
+            if expected not in {None, size}:
+                raise DamagedError(f"{digest}: has {size} bytes, not {expected}")  # noqa: TRY301 - as if it were read
             status = verify_object(fd, digest, between=count)
         except DamagedError as error:
             self._damaged(digest, error)
