@@ -25,7 +25,7 @@ class _Entry(msgspec.Struct):
 class JsonDisk(_Disk):  # type: ignore[misc]
     """Stores UTF-8 text and nothing else, and refuses to read a pickle that somebody else put into the file."""
 
-    def put(self, key: object) -> tuple[str, bool]:
+    def put(self, key: object) -> tuple[str, bool]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take a key into the database."""
         if type(key) is not str:
             raise TypeError("keys are digests")
@@ -37,7 +37,7 @@ class JsonDisk(_Disk):  # type: ignore[misc]
             raise TypeError("not one of our keys")
         return key
 
-    def store(
+    def store(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         value: object,
         read: bool,  # noqa: FBT001
@@ -46,7 +46,7 @@ class JsonDisk(_Disk):  # type: ignore[misc]
         """Take a value into the database."""
         if type(value) is not str or read:
             raise TypeError("values are JSON text")
-        result: tuple[int, int, str | None, object] = super().store(value, read, key)
+        result: tuple[int, int, str | None, object] = super().store(value, read, key)  # pyright: ignore[reportAssignmentType, reportArgumentType]
         return result
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:  # noqa: FBT001
@@ -77,10 +77,10 @@ class Answers:
         """(True, answer) if there is one and it is young enough (None: of any age); else (False, None)."""
         try:
             text = self._cache.get(digest)
-            entry = None if text is None else msgspec.json.decode(text, type=_Entry)
+            if not isinstance(text, str):
+                return False, None
+            entry = msgspec.json.decode(text, type=_Entry)
         except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError):
-            return False, None
-        if entry is None:
             return False, None
         age = self._clock.wall() - entry.at
         if not_older_than_s is not None and not 0 <= age <= not_older_than_s:
