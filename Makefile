@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STAMP := .venv/.banger-ready
 BIN := .venv/bin
 
-.PHONY: help setup run test lint fix types check build clean
+.PHONY: help setup run test nightly lint fix types check build clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -20,6 +20,9 @@ run: setup ## Boot a VM and run `uname -a` in it
 
 test: setup ## Run the linters and every test that this machine can run
 	@$(BIN)/pytest
+
+nightly: setup ## Run the tests that take too long for every change
+	@$(BIN)/pytest -m nightly
 
 lint: setup ## Run the linters and type checkers
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/pyright && $(BIN)/lint-imports

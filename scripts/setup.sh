@@ -11,7 +11,7 @@ packages=(
   mmdebstrap uidmap gpgv     # root filesystems, also without root
   debian-archive-keyring     # whose signatures are believed
   e2fsprogs openssh-client git
-  strace # tests look at what programs open and run
+  strace # tests look at what programs open and run, and kill the store at single system calls
   docker-registry skopeo umoci # tests: the real registry, and real tools that push to it
   musl-tools gcc libc6-dev linux-libc-dev # the guest programs are small static C
   python3-venv

@@ -9,6 +9,15 @@ import pytest
 from tests.real import Banger, copy_state
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked nightly unless it is asked for by that name."""
+    if "nightly" in config.getoption("markexpr", ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("nightly")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+
+
 @pytest.fixture(scope="session")
 def ready_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory with kernel and image, its daemon down: the first run of a new user."""
