@@ -12,7 +12,7 @@ from banger.model.digest import Digest
 from banger.model.errors import MissingError, NotFoundError, SpecError
 from banger.store.actions import Record
 from banger.store.collect import survey
-from banger.store.roots import mark
+from banger.store.roots import mark, remembered
 from banger.store.state import State
 from banger.store.verify import Verification
 
@@ -24,7 +24,7 @@ def entries(state: State, wanted: CacheFilter | None = None) -> list[CacheEntryV
     """Artifacts in the CAS, last used first."""
     owners = mark(state)
     by_artifact: dict[Digest, Record] = {}
-    for record in state.actions.all():
+    for record in remembered(state):
         for artifact in record.output.artifacts:
             present = by_artifact.get(artifact)
             if present is None or present.used_at <= record.used_at:

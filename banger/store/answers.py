@@ -2,6 +2,7 @@
 
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,17 @@ class Answers:
         if not_older_than_s is not None and not 0 <= age <= not_older_than_s:
             return False, None
         return True, entry.value
+
+    def all(self) -> Iterator[tuple[Digest, float, object]]:
+        """Every answer: of which action, when it was given (seconds since the epoch), and what it is."""
+        try:
+            for key in self._cache.iterkeys():
+                text = self._cache.get(key)
+                if isinstance(text, str):
+                    entry = msgspec.json.decode(text, type=_Entry)
+                    yield Digest(str(key)), entry.at, entry.value
+        except (sqlite3.DatabaseError, OSError, TypeError, msgspec.MsgspecError):
+            return  # they can all be asked for again
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -81,6 +81,10 @@ class Cas:
             return False
         return True
 
+    def is_there(self, digest: Digest) -> bool:
+        """Whether something lies in the object's place. A look that is no use: a collection may still take it."""
+        return os.path.lexists(self.place(digest))
+
     def is_verified(self, digest: Digest) -> bool:
         """Whether `path` will be quick."""
         try:

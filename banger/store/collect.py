@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from banger.model.digest import Digest
 from banger.model.errors import MissingError
 from banger.store.actions import Record
-from banger.store.roots import Owners, mark
+from banger.store.roots import Owners, mark, remembered
 from banger.store.state import State
 
 _DAY_S = 86400.0
@@ -79,9 +79,9 @@ def survey(state: State) -> Survey:
             sizes[digest] = state.cas.status(digest).st_blocks * _BLOCK_BYTES
         except MissingError:
             continue
-    records = state.actions.all()
-    remembered = {artifact for record in records for artifact in record.output.artifacts}
-    orphans = [Unit(None, (digest,)) for digest in sizes if digest not in remembered]
+    records = remembered(state)
+    named = {artifact for record in records for artifact in record.output.artifacts}
+    orphans = [Unit(None, (digest,)) for digest in sizes if digest not in named]
     units = [Unit(record, record.output.artifacts) for record in records]
     return Survey((*orphans, *units), sizes, mark(state))
 

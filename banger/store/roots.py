@@ -4,12 +4,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from banger.model.action import Output
 from banger.model.digest import Digest
 from banger.model.errors import StoreError
+from banger.store.actions import Record
 from banger.store.state import State
 
 Owners = dict[Digest, list[str]]
 """Artifacts that are kept, each with those that keep it, in order."""
+
+ANSWER = "answer"
+"""The kind under which the artifact of a query's answer is shown."""
 
 RootSource = Callable[[State], Iterator[tuple[str, Digest]]]
 """Gives (owner, artifact); the artifacts that a listing names are added by `mark`."""
@@ -41,12 +46,23 @@ def mark(state: State, sources: tuple[RootSource, ...] = ROOT_SOURCES) -> Owners
     for source in sources:
         for owner, digest in source(state):
             _add(owners, digest, owner)
-    for record in state.actions.all():
+    for record in remembered(state):
         reasons = dict.fromkeys(owner for artifact in record.output.artifacts for owner in owners.get(artifact, ()))
         for artifact in record.output.artifacts:
             for owner in reasons:
                 _add(owners, artifact, owner)
     return owners
+
+
+def remembered(state: State) -> list[Record]:
+    """What can lead to an artifact: every record, and as records the answers of queries that speak of artifacts."""
+    records = state.actions.all()
+    for digest, at, value in state.answers.all():
+        artifacts = tuple(sorted({one for one in digests_in(state, value) if state.cas.is_there(one)}))
+        if artifacts:
+            output = Output(None, artifacts)
+            records.append(Record(digest, ANSWER, "", output, made_at=at, used_at=at, seconds=0.0))
+    return records
 
 
 def digests_in(state: State, value: object) -> Iterator[Digest]:

@@ -16,7 +16,10 @@ class Uses:
 
     def __init__(self) -> None:
         self.turn = threading.RLock()
-        """Held by whoever takes an object away, so that no touch comes between the question and the deed."""
+        """Held by whoever takes an object away, so that no touch comes between the question and the deed.
+
+        Taken before the database's lock: nothing may look at an object inside a transaction.
+        """
         self._tick = 0
         self._running: dict[object, int] = {}
         self._touched: dict[Digest, int] = {}

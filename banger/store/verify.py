@@ -170,7 +170,7 @@ class Verification:
 
     def _is_there(self, digest: Digest) -> bool:
         """By name: its content has been looked at, and if that was damaged and repaired, the name is gone."""
-        return os.path.lexists(self.state.cas.place(digest))
+        return self.state.cas.is_there(digest)
 
     def _leases(self) -> None:
         """A VM on an image that is gone cannot be mended here; its other artifacts can be made again."""

@@ -8,7 +8,7 @@ changes follows from its name and number alone, so that whoever finds the state 
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -35,6 +35,13 @@ MAYBE = "whatever"
 SHARED = b"what several operations store"
 
 
+class NoAnswers:
+    """Nobody has been asked anything."""
+
+    def all(self) -> Iterator[tuple[Digest, float, object]]:
+        return iter(())
+
+
 def open_parts(root: Path, reached: Reached = unwatched) -> State:
     """The store without what has no part in its promises: lock and answers."""
     with refusals(f"open {root}"):
@@ -56,7 +63,7 @@ def open_parts(root: Path, reached: Reached = unwatched) -> State:
         database=database,
         cas=cas,
         actions=ActionCache(database, cas, clock),
-        answers=nothing,  # type: ignore[arg-type]
+        answers=NoAnswers(),  # type: ignore[arg-type]
         journal=Journal(database),
         vms=Vms(database, clock),
         pins=Pins(database, clock),

@@ -11,6 +11,7 @@ from banger.engine.again import run_well
 from banger.engine.prune import LowDisk, make_room, policies_for
 from banger.engine.run import Engine
 from banger.model.cache import CacheFilter, PruneRequest, PruneView
+from banger.model.digest import digest_of
 from banger.model.errors import NoSpaceError, NotFoundError, SpecError, StoreError
 from banger.plan import Plan
 from banger.store.collect import Policy
@@ -231,6 +232,15 @@ async def test_the_list_is_filtered_and_the_usage_adds_up(state: State, clock: F
     usage = cache.usage(state)
     assert usage.disk_bytes == sum(kind.disk_bytes for kind in usage.kinds) == usage.reclaimable_bytes
     assert {kind.kind: kind.count for kind in usage.kinds} == {"toy.build": 2, "unknown": 1}
+
+
+async def test_what_a_query_answered_with_is_no_orphan_and_goes_when_it_is_old(state: State, clock: FakeClock) -> None:
+    digest = state.cas.put_bytes(b"a program")
+    state.answers.put(digest_of("test", "question"), {"init": {"digest": digest, "size": 9}})
+    assert [entry.kind for entry in cache.entries(state)] == ["answer"]
+    assert (await pruned(state)).removed == 0
+    clock.now += 40 * DAY_S
+    assert (await pruned(state)).removed == 1
 
 
 async def test_a_verification_beside_a_run_sees_all_and_disturbs_nothing(state: State) -> None:
