@@ -21,7 +21,7 @@ def command(*, json_output: bool) -> None:
         return
     for table, rows in saved.rows.items():
         print(f"{table}: {rows} rows")
-    for table in saved.lost_tables:
-        print(f"{table}: could not be read")
+    for name in saved.lost:
+        print(f"{name}: could not be read")
     print(f"the damaged file is {saved.kept}")
     print("try: banger cache verify --repair")

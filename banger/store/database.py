@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from banger.model.errors import BangerError, HostError, NoSpaceError, StoreError
+from banger.store.ballast import Ballast
 from banger.store.files import Reached, unwatched
 from banger.store.schema import MIGRATIONS
 
@@ -32,10 +33,12 @@ class Database:
         self._reached = reached
         self._turn = threading.RLock()  # a transaction must not take in what another thread does meanwhile
         self._broken = False
+        self._ballast = Ballast(path.with_name("ballast"))
         with self._refusals():
             self.connection = self._connect()
             try:
                 self._migrate()
+                self._ballast.lay_down()
             except BaseException:
                 self.connection.close()
                 raise
@@ -58,6 +61,7 @@ class Database:
                 raise HostError(
                     f"{self.path}: an earlier write failed, so no later one can be trusted", hint="banger daemon stop"
                 )
+            self._ballast.drop_if_full()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection

@@ -115,5 +115,5 @@ def _from_row(row: dict[str, object]) -> Lease:
         return msgspec.convert(row, Lease)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise StoreError(
-            f"the journal's lease {str(row['id'])[:80]!r} cannot be read: {error}", hint="banger cache verify"
+            f"the journal's lease {str(row['id'])[:80]!r} cannot be read: {error}", hint="banger daemon salvage"
         ) from error

@@ -21,7 +21,7 @@ _NOT_A_FILE = {errno.ELOOP: "a symbolic link lies in its place", errno.ENXIO: "a
 def place_of(root: Path, digest: Digest) -> Path:
     """Where an object lies below `root`: 256 directories, so that none becomes long."""
     name = digest.removeprefix("sha256:")
-    return root / "sha256" / name[:2] / name
+    return Path(f"{root}/sha256/{name[:2]}/{name}")
 
 
 def open_object(place: Path, digest: Digest) -> int:
@@ -58,7 +58,8 @@ def verify_object(fd: int, digest: Digest, *, between: Callable[[int], None] | N
 def digest_of_fd(fd: int, between: Callable[[int], None] | None = None) -> tuple[Digest, int]:
     """Digest and size of a file, read from its beginning. Raises OSError."""
     hasher = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    # No longer than need be: clearing a megabyte takes longer than hashing a small object.
+    buffer = memoryview(bytearray(min(_CHUNK_BYTES, os.fstat(fd).st_size + 1)))
     size = 0
     while count := os.preadv(fd, [buffer], size):
         hasher.update(buffer[:count])

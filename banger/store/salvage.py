@@ -9,11 +9,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.model.errors import NotFoundError
+from banger.host.clock import SystemClock
+from banger.model.errors import NotFoundError, StoreError
 from banger.store.database import Database
 from banger.store.files import refusals
+from banger.store.journal import Journal
 from banger.store.lock import StateLock
 from banger.store.state import DATABASE_NAME
+from banger.store.vms import Vms
 
 _SUFFIXES = ("", "-wal", "-shm")
 _MOST_ROWIDS = 1 << 22
@@ -21,10 +24,10 @@ _MOST_ROWIDS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What was saved, by table; `lost_tables` could not be read at all. `kept`: where the damaged file is now."""
+    """What was saved, by table; `lost`: tables, leases and VMs that could not be read. `kept`: the damaged file."""
 
     rows: dict[str, int]
-    lost_tables: list[str]
+    lost: list[str]
     kept: str
 
 
@@ -59,7 +62,27 @@ def _fill(database: Database, aside: Path) -> Salvaged:
                 rows[table] = _copy_table(old, database, table)
             except sqlite3.Error:
                 lost.append(table)
+    lost.extend(_drop_unreadable(database))
     return Salvaged(rows, lost, str(aside))
+
+
+def _drop_unreadable(database: Database) -> list[str]:
+    """Rows that were read and say nothing any more: with them no daemon could start. They stay in the damaged file."""
+    journal, vms = Journal(database), Vms(database, SystemClock())
+    dropped = []
+    for row in database.rows("SELECT id FROM leases"):
+        try:
+            journal.get(row["id"])
+        except StoreError:
+            journal.drop(row["id"])
+            dropped.append(f"lease {row['id']}")
+    for row in database.rows("SELECT id, name FROM vms"):
+        try:
+            vms.find(row["id"])
+        except StoreError:
+            vms.remove(row["id"])
+            dropped.append(f"VM {row['name']}")
+    return dropped
 
 
 def _copy_table(old: sqlite3.Connection, database: Database, table: str) -> int:

@@ -21,6 +21,8 @@ ALL_SUBSETS = 5
 """Up to so many undecided changes, every subset is tried."""
 SECTOR_BYTES = 512
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+_UNIMPORTANT = ("-shm", "ballast")
+"""SQLite makes its index of the WAL anew; the ballast is made again when it is missing."""
 _HARMLESS = {"dup", "dup2", "close"}
 _NAMING = {"mkdir", "mkdirat", "link", "linkat", "unlink", "unlinkat", "rename", "renameat", "renameat2"}
 
@@ -82,6 +84,8 @@ class Reader:
         self._offsets: dict[int, int] = {}
         self._inodes = itertools.count(1)
         for path in sorted(base.rglob("*")) if base else ():
+            if path.name.endswith(_UNIMPORTANT):
+                continue
             name = str(path.relative_to(base)) if base else ""
             self._names[name] = -1 if path.is_dir() else next(self._inodes)
             if path.is_file():
@@ -105,6 +109,8 @@ class Reader:
                 self._resize(_fd(call), int(call.arguments.rsplit(",", 1)[1]))
             case "fsync" | "fdatasync":
                 self._sync(_fd(call))
+            case "fallocate" if _fd(call) not in self._fds:
+                return
             case name:
                 assert name in _HARMLESS or name in _NAMING, f"the model does not know {name}"
                 self._names_changed(name, paths)
@@ -134,7 +140,7 @@ class Reader:
     def _open(self, call: Call, path: str | None) -> None:
         self._fds.pop(call.result, None)
         self._offsets[call.result] = 0
-        if path is None or path.endswith("-shm"):  # SQLite makes its index of the WAL anew
+        if path is None or path.endswith(_UNIMPORTANT):
             return
         if path not in self._names:
             self._rename({path: next(self._inodes)})
@@ -170,7 +176,7 @@ class Reader:
             self.trace.steps.append(Sync(inode=target))
 
     def _rename(self, names: dict[str, int | None]) -> None:
-        if any(name.endswith("-shm") for name in names):
+        if any(name.endswith(_UNIMPORTANT) for name in names):
             return
         for name, inode in names.items():
             if inode is None:

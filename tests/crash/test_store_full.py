@@ -11,10 +11,9 @@ from tests.crash.full_disk import OPERATIONS
 ROOT = Path(__file__).parents[2]
 
 
-def sweep(directory: Path, first: int, last: int, step: int) -> list[list[str]]:
-    numbers = map(str, (first, last, step))
+def on_a_small_disk(directory: Path, *words: str) -> list[list[str]]:
     done = subprocess.run(
-        ["unshare", "-rm", sys.executable, "-m", "tests.crash.full_disk", str(directory), *numbers],
+        ["unshare", "-rm", sys.executable, "-m", "tests.crash.full_disk", str(directory), *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -34,10 +33,14 @@ def look(lines: list[list[str]]) -> None:
 
 
 def test_a_disk_that_is_full_anywhere_in_the_work_is_told_as_such_and_loses_nothing(tmp_path: Path) -> None:
-    look(sweep(tmp_path, 8, 320, 12))
+    look(on_a_small_disk(tmp_path, "8", "320", "12"))
+
+
+def test_from_a_disk_that_is_full_to_the_last_byte_something_can_still_be_removed(tmp_path: Path) -> None:
+    on_a_small_disk(tmp_path, "get-out")
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_disk_of_any_size_that_is_full_is_told_as_such_and_loses_nothing(tmp_path: Path) -> None:
-    look(sweep(tmp_path, 4, 600, 1))
+    look(on_a_small_disk(tmp_path, "4", "600", "1"))

@@ -15,6 +15,7 @@ from banger.store.salvage import salvage
 from banger.store.schema import MIGRATIONS
 from banger.store.state import open_state
 from banger.store.vms import Vms
+from tests.crash.store_work import lease
 from tests.fakes.clock import FakeClock
 
 PAGE_BYTES = 4096
@@ -159,7 +160,7 @@ def fill(root: Path, count: int) -> None:
 def test_salvage_saves_every_row_of_a_sound_database(tmp_path: Path) -> None:
     fill(tmp_path, 50)
     saved = salvage(tmp_path)
-    assert (saved.rows["vms"], saved.rows["runs"], saved.lost_tables) == (50, 50, [])
+    assert (saved.rows["vms"], saved.rows["runs"], saved.lost) == (50, 50, [])
     assert Path(saved.kept).exists()
     state = open_state(tmp_path)
     assert len(state.vms.all()) == 50
@@ -184,9 +185,25 @@ def test_salvage_loses_no_more_than_what_a_broken_page_held(tmp_path: Path, page
     state.close()
 
 
+def test_salvage_leaves_out_a_lease_that_says_nothing_any_more_and_the_daemon_starts(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    for number in (1, 2):
+        state.journal.intend(lease(number))
+    with state.database.transaction() as connection:
+        connection.execute("UPDATE leases SET params = '{' WHERE id = 'vm/1'")
+    with pytest.raises(StoreError, match="lease 'vm/1' cannot be read") as caught:
+        state.journal.all()
+    assert caught.value.hint == "banger daemon salvage"
+    state.close()
+    assert salvage(tmp_path).lost == ["lease vm/1"]
+    state = open_state(tmp_path)
+    assert [one.id for one in state.journal.all()] == ["vm/2"]
+    state.close()
+
+
 def test_salvage_works_on_what_is_no_database_at_all(tmp_path: Path) -> None:
     (tmp_path / "banger.db").write_bytes(b"nothing of use" * 1000)
-    assert salvage(tmp_path).lost_tables
+    assert salvage(tmp_path).lost
     open_state(tmp_path).close()
 
 
