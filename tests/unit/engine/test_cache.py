@@ -69,8 +69,7 @@ async def test_a_prune_beside_a_run_leaves_what_the_run_uses(state: State) -> No
         group.start_soon(engine.run, plan, ignore)
         await anyio.sleep(0.1)
         view = await pruned(state, everything=True)
-    assert [one.label for one in view.evictions] == [""]
-    assert (view.removed, len(view.evictions)) == (1, 1)
+        assert (view.removed, len(view.evictions)) == (1, 1)
     LOG.clear()
     await engine.run(plan, ignore)
     await engine.run(plan_of("hit", "old"), ignore)
@@ -250,8 +249,8 @@ async def test_a_verification_beside_a_run_sees_all_and_disturbs_nothing(state: 
     async with anyio.create_task_group() as group:
         group.start_soon(engine.run, plan_of("one", "two", slow_ms=50), ignore)
         seen = await cache.verify(state, told.append, repair=True)
-    assert seen.exit_status == 0
-    assert seen.objects >= 1
+        assert seen.exit_status == 0
+        assert seen.objects >= 1
     assert [event["state"] for event in told if isinstance(event, dict) and event["event"] == "node"] == [
         "running",
         "done",
