@@ -22,11 +22,10 @@ class _Entry(msgspec.Struct):
     value: object
 
 
-
 class JsonDisk(_Disk):  # type: ignore[misc]
     """Stores UTF-8 text and nothing else, and refuses to read a pickle that somebody else put into the file."""
 
-    def put(self, key: object) -> tuple[str, bool]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def put(self, key: object) -> tuple[str, bool]:
         """Take a key into the database."""
         if type(key) is not str:
             raise TypeError("keys are digests")
@@ -38,7 +37,7 @@ class JsonDisk(_Disk):  # type: ignore[misc]
             raise TypeError("not one of our keys")
         return key
 
-    def store(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def store(
         self,
         value: object,
         read: bool,  # noqa: FBT001
@@ -47,7 +46,7 @@ class JsonDisk(_Disk):  # type: ignore[misc]
         """Take a value into the database."""
         if type(value) is not str or read:
             raise TypeError("values are JSON text")
-        result: tuple[int, int, str | None, object] = super().store(value, read, key)  # pyright: ignore[reportAssignmentType, reportArgumentType]
+        result: tuple[int, int, str | None, object] = super().store(value, read, key)
         return result
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> object:  # noqa: FBT001
