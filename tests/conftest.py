@@ -1,4 +1,4 @@
-"""Fixtures for tests that boot real guests: the kernel and the image are made once for all of them."""
+"""Which tests run when, and fixtures for tests that boot real guests: the kernel and the image are made once."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,10 @@ from tests.real import Banger, copy_state
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked nightly unless it is asked for by that name."""
-    if "nightly" in str(config.getoption("markexpr")):
-        return
-    left_out = [item for item in items if item.get_closest_marker("nightly")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+    """Leave nightly tests out unless they are asked for by that name."""
+    if "nightly" not in str(config.getoption("markexpr")):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 @pytest.fixture(scope="session")

@@ -37,11 +37,23 @@ class Verb:
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called, not to list it."""
+    """A group that imports a command's module when the command is called, not to list it.
 
-    def __init__(self, name: str, summary: str, table: "Mapping[str, Verb | LazyGroup]") -> None:
-        super().__init__(name, help=summary, no_args_is_help=True)
+    `default`: the command that is meant when none is named.
+    """
+
+    def __init__(
+        self, name: str, summary: str, table: "Mapping[str, Verb | LazyGroup]", *, default: str | None = None
+    ) -> None:
+        super().__init__(name, help=summary, no_args_is_help=default is None)
         self._table = table
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the default command where none is named."""
+        if self._default is not None and not (args and (args[0] in self._table or args[0] == "--help")):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which people meet them."""
@@ -95,10 +107,14 @@ def _tree() -> LazyGroup:
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
         "salvage": Verb("daemon_salvage", "Rebuild a damaged database from what can be read of it."),
     })  # fmt: skip
+    bench = LazyGroup("bench", "Show how long the stages of past creates took, or measure.", {
+        "stages": Verb("bench", "Show how long the stages of past creates took."),
+        "graph": Verb("bench_graph", "Measure the engine on a graph of nodes that do nothing."),
+    }, default="stages")  # fmt: skip
     root = LazyGroup("banger", "A throw-away microVM with your git checkout inside, in one command.", {
         "vm": vm,
         "plan": LazyGroup("plan", "Say what a command would do, without doing it.", {"vm": plan_vm}),
-        "bench": Verb("bench", "Show how long the stages of past creates took."),
+        "bench": bench,
         "cache": cache,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,

@@ -9,7 +9,7 @@ from banger.cli.start_daemon import daemon
 from banger.model.views import BenchRow
 
 
-@click.command("bench")
+@click.command("stages")
 @as_json
 def command(*, json_output: bool) -> None:
     """Show stage timings of real creates: cold ones, which had to build something, and warm ones apart."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 
 import anyio.to_thread
 
@@ -9,7 +10,7 @@ from banger.engine.observe import Emit
 from banger.engine.stage import stage
 from banger.model.cache import CacheEntryView, CacheFilter, CacheUsageView, KindUsageView, VerifyView
 from banger.model.digest import Digest
-from banger.model.errors import MissingError, NotFoundError, SpecError
+from banger.model.errors import BangerError, MissingError, NotFoundError, SpecError
 from banger.store.actions import Record
 from banger.store.collect import survey
 from banger.store.roots import mark, remembered
@@ -126,6 +127,8 @@ def _kind_usage(kind: str, members: Iterable[CacheEntryView]) -> KindUsageView:
 async def verify(state: State, emit: Emit, *, repair: bool) -> VerifyView:
     """Read everything. Operations may run meanwhile."""
     begun = state.clock.monotonic()
+    with suppress(BangerError):  # if it cannot be written, that is told by whoever made it
+        state.recorder.flush()
     with stage(state.clock, emit, "cache.verify") as one:
         walk = Verification(state, repair, one.told)
         await anyio.to_thread.run_sync(walk.run)

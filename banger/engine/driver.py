@@ -1,171 +1,242 @@
-"""The driver: carries events into the scheduler and commands out of it, until the run is at its end.
+"""The driver: performs what the scheduler wants and cannot be answered at once, until the run is at its end.
 
-Lookups are answered in a plain loop; only what must really run becomes a task. The loop is shielded: a cancelled run
-is aborted, which undoes what it began, and only then does the cancellation go on.
+The run is shielded: a cancelled run is aborted, which undoes what it began, and only then does the cancellation go on.
 """
 
-import math
 import random
-from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
-import anyio.abc
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+import msgspec
 
+from banger.engine.decide import Decider
+from banger.engine.flights import Flights, Landing, Made
 from banger.engine.observe import Observer
 from banger.engine.perform import Performer
-from banger.graph.build import Graph
+from banger.engine.sharing import Sharing
 from banger.graph.events import (
     Abort,
-    Begin,
-    Conclude,
+    Command,
     Event,
     Execute,
     Failed,
     Finished,
-    LookedUp,
-    Lookup,
+    Joined,
     RetryDue,
     RetryLater,
     Stop,
     Stopped,
 )
-from banger.graph.scheduler import Scheduler
-from banger.graph.states import State
-from banger.model.action import Flavour
-from banger.model.errors import ActionError, BangerError, DeadlineError, TransientError
+from banger.model.action import Flavour, Node
+from banger.model.errors import BangerError, DeadlineError, TransientError
 from banger.model.progress import NodeState
+from banger.tasks import Progress
 
 _BACKOFF_FIRST_S = 0.5
 _BACKOFF_MOST_S = 30.0
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How a run ended: `failures` are (node, error) in the order in which they happened."""
+class _Seat(msgspec.Struct, eq=False):
+    """A Build of this run, aboard a flight; a `banger.engine.flights.Passenger`."""
 
-    succeeded: bool = False
-    keep: bool = False
-    failures: list[tuple[str, BaseException]] = field(default_factory=list)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    driver: "Driver"
+    command: Execute
+    who: str
+
+    @property
+    def node(self) -> str:
+        return self.command.node
+
+    def started(self) -> None:
+        self.driver.observer.started(self.driver.node(self.command))
+
+    def waiting(self, who: str) -> None:
+        self.driver.observer.waiting(self.driver.node(self.command), who)
+
+    def made(self) -> None:
+        self.driver.observer.finished(self.driver.node(self.command))
+
+    def joined(self) -> None:
+        self.driver.feed(Joined(self.command.node))
+
+    def progress(self, progress: Progress) -> None:
+        self.driver.observer.progress(self.driver.node(self.command), progress)
+
+    def landed(self, landing: Landing) -> None:
+        self.driver.landed(self.command, landing)
 
 
+@dataclass(eq=False)
 class Driver:
-    """One run."""
+    """The waiting half of one run. `failures`: (node, error) in the order in which they happened."""
 
-    def __init__(self, graph: Graph, scheduler: Scheduler, performer: Performer, observer: Observer) -> None:
-        self._graph = graph
-        self._scheduler = scheduler
-        self._performer = performer
-        self._observer = observer
-        self._scopes: dict[str, anyio.CancelScope] = {}
-        self.outcome = Outcome(values=performer.values)
-        self._send: MemoryObjectSendStream[Event]
-        self._receive: MemoryObjectReceiveStream[Event]
-        self._send, self._receive = anyio.create_memory_object_stream(math.inf)
+    who: str
+    decider: Decider
+    performer: Performer
+    observer: Observer
+    flights: Flights
+    sharing: Sharing
+    failures: list[tuple[str, BaseException]]
+    _scopes: dict[str, anyio.CancelScope] = field(default_factory=dict)
+    _seats: dict[str, _Seat] = field(default_factory=dict)
+    _doing: int = 0
+    _hosting: bool = False
+    _obeying: bool = False
+    _bug: BaseException | None = None
+
+    async def run(self) -> None:
+        """Do what the decider wants until it concludes. On cancellation: abort, undo, and then be cancelled."""
         self._ended = anyio.Event()
-
-    async def run(self) -> Outcome:
-        """Run the graph to its end. On cancellation: abort, undo, and then be cancelled."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._shielded)
-            try:
-                await self._ended.wait()
-            except anyio.get_cancelled_exc_class():
-                if not self._ended.is_set():
-                    self._send.send_nowait(Abort("cancelled"))
-                with anyio.CancelScope(shield=True):
+        with self.sharing.partner(self):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._host)
+                try:
                     await self._ended.wait()
-                raise
-        return self.outcome
+                except anyio.get_cancelled_exc_class():
+                    self.feed(Abort("cancelled"))
+                    with anyio.CancelScope(shield=True):
+                        await self._ended.wait()
+                    raise
+        if self._bug is not None:
+            for seat in list(self._seats.values()):
+                self._leave(seat)
+            raise self._bug
 
-    async def _shielded(self) -> None:
+    def node(self, command: Execute) -> Node:
+        """The node that a command is about."""
+        return self.decider.scheduler.graph.nodes[command.node]
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether what another run gives back may start something here."""
+        return self.decider.scheduler.waits_for_room
+
+    def feed(self, event: Event) -> None:
+        """Take an event, from whichever task it happens in. A bug ends the run, not that task."""
+        if self._ended.is_set():
+            return
         try:
-            with anyio.CancelScope(shield=True), self._send, self._receive:
-                async with anyio.create_task_group() as workers:
-                    await self._loop(workers)
+            self.decider.feed(event)
+            self._obey()
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            self._end_at(error)
+        self.sharing.pass_on(self)
+
+    def _end_at(self, bug: Exception) -> None:
+        self._bug = bug
+        self._ended.set()
+
+    async def _host(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as self._workers:
+                self._hosting = True
+                try:
+                    self._obey()
+                except Exception as error:  # noqa: BLE001 - raised by `run`
+                    self._end_at(error)
+                await self._ended.wait()
+                self._workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
+
+    def _obey(self) -> None:
+        # Cancelled before it was begun; or a flight that is left lands at once. It will be come to.
+        if not self._hosting or self._obeying:
+            return
+        self._obeying = True
+        try:
+            while self.decider.wanted:
+                self._do(self.decider.wanted.popleft())
         finally:
+            self._obeying = False
+        if self.decider.conclusion is not None:
             self._ended.set()
+        elif not self._doing and not self.waits_for_room:
+            raise AssertionError("nothing runs, nothing is to run, and the run is not at its end")
 
-    async def _loop(self, workers: anyio.abc.TaskGroup) -> None:
-        events: deque[Event] = deque((Begin(),))
-        while True:
-            while events:
-                for command in self._scheduler.handle(events.popleft()):
-                    if isinstance(command, Conclude):
-                        self.outcome.succeeded, self.outcome.keep = command.succeeded, command.keep
-                        self._add_unstartable()
-                        workers.cancel_scope.cancel()  # timers of retries that are not wanted any more
-                        return
-                    self._obey(command, events, workers)
-            events.append(await self._receive.receive())
-
-    def _add_unstartable(self) -> None:
-        """Nodes that failed without having run: they ask for more than there is."""
-        told = {node for node, _ in self.outcome.failures}
-        for node in self._graph.nodes:
-            if self._scheduler.state(node) is State.FAILED and node not in told:
-                error = ActionError(f"{node}: {self._scheduler.because(node)}")
-                self.outcome.failures.append((node, error))
-
-    def _obey(
-        self, command: Lookup | Execute | Stop | RetryLater, events: deque[Event], workers: anyio.abc.TaskGroup
-    ) -> None:
+    def _do(self, command: Command) -> None:
         match command:
-            case Lookup():
-                node = self._graph.nodes[command.node]
-                output = self._performer.lookup(node, command.digest)
-                if output is not None:
-                    self._observer.hit(node, command.digest)
-                events.append(LookedUp(command.node, output))
             case Execute():
-                self._scopes[command.node] = anyio.CancelScope()
-                workers.start_soon(self._execute, command)
+                self._doing += 1
+                self.observer.claimed(command)
+                self._start(command)
+            case Stop() if command.node in self._seats:
+                self._leave(self._seats[command.node])
             case Stop():
                 self._scopes[command.node].cancel()
             case RetryLater():
-                workers.start_soon(self._retry_later, command)
+                self._doing += 1
+                self._workers.start_soon(self._retry_later, command)
+            case _:
+                raise AssertionError(f"nobody obeys {command}")
+
+    def _leave(self, seat: _Seat) -> None:
+        assert seat.command.digest is not None
+        self.flights.leave(seat.command.digest, seat)
+
+    def _start(self, command: Execute) -> None:
+        node = self.node(command)
+        if node.action.flavour is not Flavour.BUILD:
+            self._scopes[node.id] = anyio.CancelScope()
+            self._workers.start_soon(self._execute, command)
+            return
+        digest = command.digest
+        assert digest is not None
+        seat = self._seats[node.id] = _Seat(self, command, self.who)
+        deadline_s = node.action.deadline_s
+        self.flights.board(
+            digest, seat, lambda flight: self.performer.build(node, digest, flight), deadline_s=deadline_s
+        )
 
     async def _execute(self, command: Execute) -> None:
-        """Run one node and report; whatever it raises is an event, never the end of the loop."""
-        node = self._graph.nodes[command.node]
-        self._observer.started(node)
-        with self._scopes[node.id] as scope:
+        """Run one node that is not a Build; whatever it raises is an event, never the end of the loop."""
+        node = self.node(command)
+        self.observer.started(node)
+        landing: Landing = None
+        with self._scopes[node.id]:
             try:
                 with anyio.fail_after(node.action.deadline_s):
-                    performed = await self._performer.perform(node, command.digest)
+                    performed = await self.performer.perform(node, command.digest)
+                landing = Made(performed.output, performed.reused)
             except TimeoutError as error:
-                late = DeadlineError(f"{node.id}: not done after {node.action.deadline_s} s")
-                late.__cause__ = error
-                self._failed(command, late)
+                landing = DeadlineError(f"{node.id}: not done after {node.action.deadline_s} s")
+                landing.__cause__ = error
             except Exception as error:  # noqa: BLE001 - a bug in one task must not keep the others from being undone
-                self._failed(command, error)
-            else:
-                self._performer.accept(node, performed.output)
-                state: NodeState = "hit" if performed.reused else "done"
-                if node.action.flavour is Flavour.RELEASE:
-                    state = "released"
-                self._observer.ended(node, state, digest=command.digest)
-                adopted = performed.reused and node.action.flavour is Flavour.EFFECT
-                self._send.send_nowait(Finished(node.id, performed.output, adopted=adopted))
-        if scope.cancelled_caught:
-            self._observer.ended(node, "cancelled", digest=command.digest)
-            self._send.send_nowait(Stopped(node.id))
+                landing = error
+        self.observer.finished(node)
+        self.landed(command, landing)
 
-    def _failed(self, command: Execute, error: Exception) -> None:
-        node = self._graph.nodes[command.node]
+    def landed(self, command: Execute, landing: Landing) -> None:
+        """A node of this run is over: tell the record, and then the scheduler."""
+        self._doing -= 1
+        self._seats.pop(command.node, None)
+        node = self.node(command)
+        if landing is None:
+            self.observer.ended(node, "cancelled")
+            self.feed(Stopped(node.id))
+        elif isinstance(landing, Made):
+            self._finished(node, landing)
+        else:
+            self._failed(node, landing)
+
+    def _finished(self, node: Node, made: Made) -> None:
+        self.performer.accept(node, made.output)
+        state: NodeState = "hit" if made.reused else "done"
+        if node.action.flavour is Flavour.RELEASE:
+            state = "released"
+        self.observer.ended(node, state)
+        adopted = made.reused and node.action.flavour is Flavour.EFFECT
+        self.feed(Finished(node.id, made.output, adopted=adopted))
+
+    def _failed(self, node: Node, error: Exception) -> None:
         transient = isinstance(error, TransientError)
-        again = transient and command.attempt <= node.action.retries
-        if not again:
-            self.outcome.failures.append((node.id, error))
+        again = transient and self.decider.scheduler.will_retry(node.id)
         message = error.message if isinstance(error, BangerError) else f"{type(error).__name__}: {error}"
-        self._observer.ended(node, "retrying" if again else "failed", digest=command.digest, detail=message)
-        self._send.send_nowait(Failed(node.id, message, transient=transient))
+        if not again:
+            self.failures.append((node.id, error))
+        self.observer.ended(node, "retrying" if again else "failed", detail=message)
+        self.feed(Failed(node.id, message, transient=transient))
 
     async def _retry_later(self, command: RetryLater) -> None:
         longest = min(_BACKOFF_FIRST_S * 2 ** (command.attempt - 1), _BACKOFF_MOST_S)
         await anyio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, keeps no secret
-        self._send.send_nowait(RetryDue(command.node))
+        self._doing -= 1
+        self.feed(RetryDue(command.node))

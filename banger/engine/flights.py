@@ -1,30 +1,182 @@
-"""Single flight: an action that is being run is joined, not run a second time."""
+"""Single flight: a Build belongs to no run. Whoever wants it boards; it is called off when the last of them leaves.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+A flight outlives the run that began it when another waits for it, so no task group of a run can hold it: it is a task
+of the event loop itself, kept here until it has landed, and nobody who boarded ends before it has, or has left it.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
 
 import anyio
+import msgspec
 
+from banger.model.action import Output
 from banger.model.digest import Digest
+from banger.model.errors import DeadlineError
+from banger.tasks import Progress
+
+
+class Made(msgspec.Struct, frozen=True):
+    """How a flight landed well. `reused`: somebody else had made it meanwhile."""
+
+    output: Output
+    reused: bool = False
+
+
+_ARM_AFTER_S = 1.0
+
+Landing: TypeAlias = Made | Exception | None
+"""What was made, why it was not, or None: it was called off."""
+
+
+class Passenger(Protocol):
+    """One node of one run that wants a Build."""
+
+    @property
+    def who(self) -> str:
+        """The run, as it is told to others that wait for it."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The node, as an error names it."""
+        ...
+
+    def started(self) -> None:
+        """It is being made for this one."""
+
+    def waiting(self, who: str) -> None:
+        """It is being made for somebody else."""
+
+    def made(self) -> None:
+        """It is made, for this one; to record it is what is left."""
+
+    def joined(self) -> None:
+        """All there is to do for it is to wait."""
+
+    def progress(self, progress: Progress) -> None:
+        """How far it is."""
+
+    def landed(self, landing: Landing) -> None:
+        """It is over. Must not raise."""
+
+
+class Flight(msgspec.Struct, eq=False):
+    """One Build under way. `pilot`: the passenger that it was begun for, whether or not it is still aboard."""
+
+    pilot: Passenger
+    make: "Make"
+    deadline_s: float
+    passengers: dict[Passenger, None]
+    scope: anyio.CancelScope = msgspec.field(default_factory=anyio.CancelScope)
+    due: float = math.inf
+    """When its deadline is, on the clock of the event loop."""
+    called_off: bool = False
+    task: Any = None
+    next: "list[Flight]" = []
+    """Those who came when it was called off already, each with a flight of its own in mind."""
+
+    def started(self) -> None:
+        """The work itself begins."""
+        if self.pilot in self.passengers:
+            self.pilot.started()
+
+    def made(self) -> None:
+        """The work itself is over."""
+        if self.pilot in self.passengers:
+            self.pilot.made()
+
+    def waiting(self, who: str) -> None:
+        """Another process makes it; however long that takes is no concern of the deadline."""
+        self.due = self.scope.deadline = math.inf
+        for passenger in self.passengers:
+            passenger.waiting(who)
+
+    def ours(self) -> None:
+        """It is for us to make, after all."""
+        self.due = self.scope.deadline = anyio.current_time() + self.deadline_s
+
+    def progress(self, progress: Progress) -> None:
+        """Tell everybody aboard how far it is."""
+        for passenger in self.passengers:
+            passenger.progress(progress)
+
+
+Make: TypeAlias = Callable[[Flight], Awaitable[Made]]
 
 
 class Flights:
-    """Actions under way in this process, which alone owns the state directory."""
+    """The Builds under way in this process."""
 
     def __init__(self) -> None:
-        self._landed: dict[Digest, anyio.Event] = {}
+        self._flights: dict[Digest, Flight] = {}
+        self._arming = False
 
-    def under_way(self, digest: Digest) -> anyio.Event | None:
-        """Event that is set when the action's run has ended, well or not; None if nobody runs it."""
-        return self._landed.get(digest)
+    def board(self, digest: Digest, passenger: Passenger, make: Make, *, deadline_s: float) -> None:
+        """Have it made, or wait for it if somebody has; `passenger.landed` is called once."""
+        flight = self._flights.get(digest)
+        if flight is None:
+            self._take_off(digest, Flight(passenger, make, deadline_s, {passenger: None}))
+            return
+        passenger.waiting(flight.pilot.who)
+        if flight.called_off:
+            flight.next.append(Flight(passenger, make, deadline_s, {passenger: None}))
+        else:
+            flight.passengers[passenger] = None
+            passenger.joined()
 
-    @contextmanager
-    def fly(self, digest: Digest) -> Iterator[None]:
-        """Run the action; others that want it wait for the end of the block."""
-        assert digest not in self._landed, "joined too late"
-        landed = self._landed[digest] = anyio.Event()
+    def leave(self, digest: Digest, passenger: Passenger) -> None:
+        """Do not wait any longer. The last to leave is landed when the work has been called off and has ended."""
+        flight = self._flights.get(digest)
+        if flight is None:
+            return
+        waiting = next((one for one in flight.next if passenger in one.passengers), None)
+        if waiting is not None:
+            flight.next.remove(waiting)
+            passenger.landed(None)
+        elif len(flight.passengers) > 1 and passenger in flight.passengers:
+            del flight.passengers[passenger]
+            passenger.landed(None)
+        elif passenger in flight.passengers:
+            flight.called_off = True
+            flight.scope.cancel()
+
+    def _take_off(self, digest: Digest, flight: Flight) -> None:
+        self._flights[digest] = flight
+        loop = asyncio.get_running_loop()
+        flight.due = loop.time() + flight.deadline_s
+        flight.task = loop.create_task(self._fly(digest, flight))
+        if flight.deadline_s <= _ARM_AFTER_S:
+            flight.scope.deadline = flight.due
+        elif not self._arming:
+            self._arming = True
+            loop.call_later(_ARM_AFTER_S, self._arm)
+
+    def _arm(self) -> None:
+        """Set the deadlines of all that are still under way. (Most are over by then: a timer each would be a waste.)"""
+        self._arming = False
+        for flight in self._flights.values():
+            flight.scope.deadline = flight.due
+
+    async def _fly(self, digest: Digest, flight: Flight) -> None:
+        landing: Landing = None
         try:
-            yield
+            with flight.scope:
+                try:
+                    landing = await flight.make(flight)
+                except Exception as error:  # noqa: BLE001 - whatever it is, those aboard are told
+                    landing = error
+            if landing is None and not flight.called_off:
+                landing = DeadlineError(f"{flight.pilot.node}: not done after {flight.deadline_s:g} s")
         finally:
-            del self._landed[digest]
-            landed.set()
+            del self._flights[digest]
+            for passenger in flight.passengers:
+                if isinstance(landing, Made) and passenger is not flight.pilot:
+                    passenger.landed(Made(landing.output, reused=True))
+                else:
+                    passenger.landed(landing)
+            for waiting in flight.next:
+                (again,) = waiting.passengers
+                self.board(digest, again, waiting.make, deadline_s=waiting.deadline_s)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import cast
 
 from banger.graph.build import Graph
-from banger.model.action import Flavour, Output, action_digest, action_document
+from banger.model.action import Flavour, Output, action_digest
 from banger.model.digest import Canonical, Digest
 from banger.model.views import CacheState, PlanNodeView, PlanView
 from banger.plan import Plan
@@ -23,7 +23,7 @@ def preview(state: State, plan: Plan) -> PlanView:
         digest = None
         if all(source in outputs for source in node.inputs.values()):
             inputs = {name: outputs[source] for name, source in node.inputs.items()}
-            digest = action_digest(action_document(node.action, inputs))
+            digest = action_digest(node.action, inputs)
         cache, output = _look(state, plan, node.id, digest)
         if output is not None:
             outputs[node.id] = output.digest

@@ -1,7 +1,8 @@
 """Collect the cache: when it is asked for, and by itself before something is made on a disk that is nearly full."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -9,8 +10,9 @@ import anyio.to_thread
 from banger.engine.observe import Emit
 from banger.engine.stage import stage
 from banger.model.cache import EvictionView, PruneRequest, PruneView
-from banger.model.errors import SpecError
+from banger.model.errors import BangerError, ConflictError, SpecError
 from banger.store.collect import Eviction, Policy, Survey, choose, perform, survey
+from banger.store.lock import without_guests
 from banger.store.state import State
 
 _GIB = 1024**3
@@ -36,6 +38,7 @@ class LowDisk:
 async def prune(state: State, request: PruneRequest, emit: Emit) -> PruneView:
     """Remove what the request means and nothing keeps, or say what would go. Operations may run meanwhile."""
     policies = policies_for(request)
+    _record(state)
     with stage(state.clock, emit, "cache.prune") as one:
         return await anyio.to_thread.run_sync(_prune, state, policies, request, one.told)
 
@@ -55,23 +58,27 @@ def policies_for(request: PruneRequest) -> list[Policy]:
 async def make_room(
     state: State, emit: Emit, *, low: LowDisk | None = None, free_bytes: FreeBytes | None = None, force: bool = False
 ) -> PruneView | None:
-    """Before something is made: if the disk is nearly full, collect what it takes. None if there was no need.
+    """Before something is made: if the disk is nearly full, collect what it takes.
 
-    `force`: a write has just failed for want of space, whatever the file system says is free.
+    None if there was no need, or if another process makes artifacts here. `force`: a write has just failed for want of
+    space, whatever the file system says is free.
     """
     low = low or LowDisk()
     free = (free_bytes or (lambda: shutil.disk_usage(state.root).free))()
     if free >= low.low_bytes and not force:
         return None
     wanted = max(low.enough_bytes - free, low.enough_bytes - low.low_bytes)
+    _record(state)
     view = await anyio.to_thread.run_sync(_free, state, wanted)
-    if view.removed:
+    if view is not None and view.removed:
         emit(_notice(state, f"the disk is nearly full: removed {view.removed} cached artifacts that no VM uses"))
     return view
 
 
-def _free(state: State, wanted_bytes: int) -> PruneView:
-    with state.cas.uses.operation() as since:
+def _free(state: State, wanted_bytes: int) -> PruneView | None:
+    with _alone(state) as alone, state.cas.uses.operation() as since:
+        if not alone:
+            return None
         found = survey(state)
         chosen = choose(
             found, Policy(max(0, found.total_bytes - wanted_bytes), older_than_s=GRACE_S), state.clock.wall()
@@ -80,11 +87,30 @@ def _free(state: State, wanted_bytes: int) -> PruneView:
 
 
 def _prune(state: State, policies: list[Policy], request: PruneRequest, told: Callable[[int, int], None]) -> PruneView:
-    with state.cas.uses.operation() as since:  # what is touched from now on stays, so the survey cannot be outdated
+    # What is touched from now on stays, so the survey cannot be outdated.
+    with _alone(state) as alone, state.cas.uses.operation() as since:
+        if not alone and not request.dry_run:
+            raise ConflictError(
+                f"another process makes artifacts in {state.root}, and what it uses is not known here",
+                hint="try again when it has ended; --dry-run works meanwhile",
+            )
         found = survey(state)
         chosen = choose_all(found, policies, state.clock.wall())
         gone = chosen if request.dry_run else perform(state, chosen, since=since, told=told)
         return _view(found, gone, dry_run=request.dry_run)
+
+
+@contextmanager
+def _alone(state: State) -> Iterator[bool]:
+    """Whether what is in use is known: guests have their uses to themselves. New ones wait until the block ends."""
+    with state.cas.uses.collecting, without_guests(state.root) as alone:
+        yield alone
+
+
+def _record(state: State) -> None:
+    """Put on record what is made, since what nothing leads to goes first."""
+    with suppress(BangerError):  # a full disk is a reason to collect
+        state.recorder.flush()
 
 
 def choose_all(found: Survey, policies: list[Policy], now: float) -> list[Eviction]:

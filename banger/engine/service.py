@@ -135,7 +135,9 @@ class EngineService:
         name = check_vm_name(request.name) if request.name else "vm"
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
-        return preview(self._state, plan_create(request, vm="0" * 32, name=name, host=await self._facts()))
+        plan = plan_create(request, vm="0" * 32, name=name, host=await self._facts())
+        self._engine.refuse_what_cannot_fit(plan.graph())
+        return preview(self._state, plan)
 
     async def bench(self) -> list[BenchRow]:
         """Stage times of the creates so far."""
@@ -221,7 +223,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         for left in list(state.scratch.root.iterdir()):
             await remove_scratch(left)
         async with open_agents() as agents:
-            engine = Engine(state, checkpoint=checkpoint_from(os.environ), agents=agents)
+            engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
             yield EngineService(state, engine, await ensure_key_pair(state.client_key))
     finally:

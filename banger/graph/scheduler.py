@@ -7,7 +7,8 @@ a graph of 10,000 nodes is looked at on every run that has nothing to do.
 
 from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from banger.graph.build import Graph
 from banger.graph.events import (
@@ -19,20 +20,29 @@ from banger.graph.events import (
     Execute,
     Failed,
     Finished,
+    Joined,
     LookedUp,
     Lookup,
     RetryDue,
     RetryLater,
+    Room,
     Stop,
     Stopped,
 )
-from banger.graph.pools import Pools
+from banger.graph.paths import longest_paths
+from banger.graph.pools import Pools, Queue
 from banger.graph.states import MOVES, State
-from banger.model.action import Flavour, Node, Output, Scope, action_digest, action_document
+from banger.model.action import Flavour, Node, Output, Scope, action_digest
 from banger.model.digest import Digest
 
-_REMEMBERED = (Flavour.BUILD, Flavour.QUERY)
+RETRY_BUDGET = 32
+"""Retries that all nodes of one run have together: when everything fails, trying everything again is no help."""
+
 _STATES = tuple(State)
+_NOBODY = -1
+# To name a member of an enum is slow in Python 3.11, and these are named for every node of every run.
+_DONE, _LOOKUP = State.DONE, State.LOOKUP
+_BUILD, _QUERY, _RELEASE = Flavour.BUILD, Flavour.QUERY, Flavour.RELEASE
 
 
 class IllegalMoveError(AssertionError):
@@ -42,38 +52,46 @@ class IllegalMoveError(AssertionError):
 class Scheduler:
     """One run of one graph.
 
-    `weights`: expected seconds of each node, by id, for the longest-path priority. `keep_going`: after a failure, what
-    does not depend on it still runs; otherwise nothing new starts and running builds end, so that their work is kept.
+    `pools`: capacities, or the pools that several runs share. `weights`: expected seconds by node id or by kind, for
+    the longest-path priority. `keep_going`: after a failure, what does not depend on it still runs; otherwise nothing
+    new starts and running builds end, so that their work is kept.
     """
 
     def __init__(
         self,
         graph: Graph,
-        capacities: Mapping[str, int],
+        pools: Mapping[str, int] | Pools,
         *,
         weights: Mapping[str, float] | None = None,
         keep_going: bool = False,
     ) -> None:
         self.graph = graph
         self._nodes: list[Node] = list(graph.nodes.values())
+        count = len(self._nodes)
         self._number = {name: number for number, name in enumerate(graph.nodes)}
-        number = self._number
-        self._after = [[number[name] for name in graph.successors[node.id]] for node in self._nodes]
-        self._before = [[number[name] for name in graph.predecessors[node.id]] for node in self._nodes]
-        self._missing = [len(before) for before in self._before]
-        self._effect_of = {number[release]: number[effect] for effect, release in graph.release_of.items()}
-        self._state = [State.WAITING] * len(self._nodes)
-        self._output: list[Output | None] = [None] * len(self._nodes)
-        self._attempt = [0] * len(self._nodes)
+        self._flavour = [node.action.flavour for node in self._nodes]
+        self._after = graph.after
+        self._missing = [len(before) for before in graph.before]
+        self._effect_of = {self._number[release]: self._number[one] for one, release in graph.release_of.items()}
+        self._state = [State.WAITING] * count
+        self._output: list[Output | None] = [None] * count
+        self._digests: list[Digest | None] = [None] * count
+        self._attempt: dict[int, int] = {}
         self._because: dict[int, str] = {}
+        self._spoiled_by: dict[int, int] = {}
+        self._freed_by = array("l", [_NOBODY]) * count
         self._adopted: set[int] = set()
         self._kept: list[int] = []
         self._running: dict[int, None] = {}
+        self._joined: set[int] = set()  # running, and waiting for another run
         self._backing_off: dict[int, None] = {}
         self._freed: deque[int] = deque()
-        self._digests: list[Digest | None] = [None] * len(self._nodes)
-        self._pools = Pools(capacities)
-        self._priority = self._longest_paths(weights or {})
+        self._queue = Queue(pools if isinstance(pools, Pools) else Pools(pools))
+        self._fresh: set[int] = set()  # became ready because of this very event
+        self._giver: int = _NOBODY  # whose end is being handled
+        self._weights = weights or {}
+        self._paths: list[float] | None = None
+        self._retries_left = RETRY_BUDGET
         self._keep_going = keep_going
         self._halted = False
         self._halt_reason = ""
@@ -81,32 +99,38 @@ class Scheduler:
         self._spared = False  # a node has failed, but what was begun is kept to be looked at
         self._settled = False  # every ordinary node is done, or spared
         self._concluded = False
-        self._open = len(self._nodes)
-        self._open_ordinary = sum(node.action.flavour is not Flavour.RELEASE for node in self._nodes)
+        self._open = count
+        self._open_ordinary = count - self._flavour.count(_RELEASE)
         self._story = array("Q")
         self._out: list[Command] = []
+        self._on: Mapping[type[Event], Callable[[Any], None]] = {
+            Begin: self._on_begin,
+            LookedUp: self._on_looked_up,
+            Finished: self._on_finished,
+            Failed: self._on_failed,
+            Stopped: self._on_stopped,
+            Joined: self._on_joined,
+            RetryDue: self._on_retry_due,
+            Room: self._on_room,
+            Abort: self._on_abort,
+        }
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event and return what is to be done now, in order. Raises IllegalMoveError."""
-        match event:
-            case LookedUp():
-                self._on_looked_up(self._number[event.node], event.output)
-            case Finished():
-                self._on_finished(self._number[event.node], event)
-            case Failed():
-                self._on_failed(self._number[event.node], event)
-            case Stopped():
-                self._end_running(self._number[event.node], State.CANCELLED)
-            case RetryDue():
-                self._on_retry_due(self._number[event.node])
-            case Begin():
-                self._freed.extend(number for number, count in enumerate(self._missing) if count == 0)
-            case Abort():
-                self._on_abort(event.reason)
+        self._giver = _NOBODY
+        if self._fresh:
+            self._fresh.clear()
+        self._on[type(event)](event)
         self._settle()
-        self._start_what_fits()
+        if self._queue:
+            self._start_what_fits()
         commands, self._out = self._out, []
         return commands
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a node is ready and its claim is not free: a Room event may start it."""
+        return len(self._queue) > 0
 
     def state(self, node: str) -> State:
         """Where the node is now."""
@@ -120,56 +144,90 @@ class Scheduler:
         """Why the node was skipped, cancelled or failed: a node's id, or a reason in words."""
         return self._because.get(self._number[node])
 
+    def will_retry(self, node: str) -> bool:
+        """Whether a transient failure of this running node would be tried again."""
+        return self._may_retry(self._number[node])
+
+    def abandon(self) -> None:
+        """Give back what is claimed, after a bug: others share the pools."""
+        for number in list(self._running):
+            self._give_back(number)
+        self._queue.drain()
+
     # Events
 
-    def _on_abort(self, reason: str) -> None:
+    def _on_begin(self, _: Begin) -> None:
+        self._freed.extend(number for number, count in enumerate(self._missing) if count == 0)
+
+    def _on_room(self, _: Room) -> None:
+        """To look at the queue again is all there is to do."""
+
+    def _on_abort(self, event: Abort) -> None:
         if self._open_ordinary:
             self._start_failing()
-            self._halt(reason, builds_too=True)
+            self._halt(event.reason, builds_too=True)
 
-    def _on_looked_up(self, number: int, output: Output | None) -> None:
-        if output is not None:
-            self._output[number] = output
-            self._end(number, State.DONE)
+    def _on_looked_up(self, event: LookedUp) -> None:
+        number = self._number[event.node]
+        if event.output is not None:
+            self._output[number] = event.output
+            self._end(number, _DONE)
         elif self._halted:
             self._because[number] = self._halt_reason
             self._end(number, State.CANCELLED)
         else:
             self._ready(number)
 
-    def _on_finished(self, number: int, event: Finished) -> None:
+    def _on_finished(self, event: Finished) -> None:
+        number = self._number[event.node]
         if event.adopted:
             self._adopted.add(number)
         self._output[number] = event.output
-        self._end_running(number, State.DONE)
+        self._end_running(number, _DONE)
 
-    def _on_failed(self, number: int, event: Failed) -> None:
-        node = self._nodes[number]
-        again = event.transient and self._attempt[number] <= node.action.retries
-        if again and self._state[number] is State.RUNNING and not (self._halted and self._is_ordinary(number)):
-            self._pools.release(node.action.needs.pools)
-            del self._running[number]
+    def _on_failed(self, event: Failed) -> None:
+        number = self._number[event.node]
+        if event.transient and self._may_retry(number):
+            self._retries_left -= self._is_ordinary(number)
+            self._give_back(number)
             self._move(number, State.BACKOFF)
             self._backing_off[number] = None
-            self._out.append(RetryLater(node.id, self._attempt[number]))
+            self._out.append(RetryLater(event.node, self._attempt[number]))
             return
         self._because[number] = event.message
         self._end_running(number, State.FAILED)
 
-    def _on_retry_due(self, number: int) -> None:
+    def _on_stopped(self, event: Stopped) -> None:
+        self._end_running(self._number[event.node], State.CANCELLED)
+
+    def _on_joined(self, event: Joined) -> None:
+        number = self._number[event.node]
+        if number in self._running and number not in self._joined:
+            self._queue.pools.give_back(self._nodes[number].action.needs.pools)
+            self._joined.add(number)
+            self._giver = number
+
+    def _on_retry_due(self, event: RetryDue) -> None:
+        number = self._number[event.node]
         if number in self._backing_off:  # otherwise the run ended while the timer ran
             del self._backing_off[number]
             self._ready(number)
+
+    def _may_retry(self, number: int) -> bool:
+        if self._state[number] is not State.RUNNING or self._attempt[number] > self._nodes[number].action.retries:
+            return False
+        # A release is tried again whatever else has failed.
+        return not self._is_ordinary(number) or (self._retries_left > 0 and not self._halted)
 
     # Moves
 
     def _unblocked(self, number: int) -> None:
         """Every predecessor is at its end: decide what becomes of this node."""
-        node = self._nodes[number]
-        if node.action.flavour is Flavour.RELEASE:
+        flavour = self._flavour[number]
+        if flavour is _RELEASE:
             self._unblocked_release(number)
             return
-        missed = next((one for one in self._before[number] if self._state[one] is not State.DONE), None)
+        missed = self._spoiled_by.get(number)
         if missed is not None:
             root = None if self._state[missed] is State.FAILED else self._because.get(missed)
             self._because[number] = root or self._nodes[missed].id
@@ -177,9 +235,9 @@ class Scheduler:
         elif self._halted:
             self._because[number] = self._halt_reason
             self._end(number, State.SKIPPED)
-        elif node.action.flavour in _REMEMBERED:
-            self._move(number, State.LOOKUP)
-            self._out.append(Lookup(node.id, self._digest(number)))
+        elif flavour is _BUILD or flavour is _QUERY:
+            self._move(number, _LOOKUP)
+            self._out.append(Lookup(self._nodes[number].id, self._digest(number)))
         else:
             self._ready(number)
 
@@ -187,9 +245,9 @@ class Scheduler:
         effect = self._effect_of.get(number)
         if effect is None:  # a lease of an earlier run, to be released by this one
             self._ready(number)
-        elif self._attempt[effect] == 0 or effect in self._adopted:
+        elif effect not in self._attempt or effect in self._adopted:
             self._end(number, State.SKIPPED)
-        elif self._failing or self._state[effect] is not State.DONE or self._nodes[effect].action.scope is Scope.RUN:
+        elif self._failing or self._state[effect] is not _DONE or self._nodes[effect].action.scope is Scope.RUN:
             self._ready(number)
         elif self._settled:
             self._end(number, State.SKIPPED)
@@ -199,40 +257,53 @@ class Scheduler:
 
     def _ready(self, number: int) -> None:
         claim = self._nodes[number].action.needs.pools
-        pool = self._pools.unsatisfiable(claim)
-        if pool is not None:
-            have, want = self._pools.capacities.get(pool, 0), dict(claim)[pool]
-            self._because[number] = f"needs {want} of {pool}, and there are {have} in all"
+        problem = self._queue.pools.refusal(claim)
+        if problem is not None:
+            self._because[number] = problem
             self._end(number, State.FAILED)
             return
         self._move(number, State.READY)
-        self._pools.push(claim, self._priority[number], number)
+        self._fresh.add(number)
+        self._queue.push(claim, self._priority(number), number)
 
     def _start_what_fits(self) -> None:
-        while (number := self._pools.pop()) is not None:
+        while (number := self._queue.pop()) is not None:
             self._move(number, State.RUNNING)
             self._running[number] = None
-            self._attempt[number] += 1
-            release = self._nodes[number].action.flavour is Flavour.RELEASE
-            digest = None if release else self._digest(number)
-            self._out.append(Execute(self._nodes[number].id, digest, self._attempt[number]))
+            attempt = self._attempt[number] = self._attempt.get(number, 0) + 1
+            node = self._nodes[number].id
+            digest = None if self._flavour[number] is _RELEASE else self._digest(number)
+            granted_by = None if number in self._fresh else self._name(self._giver)
+            self._out.append(Execute(node, digest, attempt, self._name(self._freed_by[number]), granted_by))
+
+    def _give_back(self, number: int) -> None:
+        if number in self._joined:
+            self._joined.discard(number)
+        else:
+            self._queue.pools.give_back(self._nodes[number].action.needs.pools)
+            self._giver = number
+        del self._running[number]
 
     def _end_running(self, number: int, state: State) -> None:
-        self._pools.release(self._nodes[number].action.needs.pools)
-        del self._running[number]
+        self._give_back(number)
         self._end(number, state)
 
     def _end(self, number: int, state: State) -> None:
         """Bring a node to its end; `_settle` decides about the nodes that waited for it."""
         self._move(number, state)
         self._open -= 1
-        if self._is_ordinary(number):
+        if self._flavour[number] is not _RELEASE:
             self._open_ordinary -= 1
-            if state is not State.DONE:
+            if state is not _DONE:
                 self._missed(number, state)
+        if state is not _DONE:
+            for after in self._after[number]:
+                self._spoiled_by.setdefault(after, number)
+        missing = self._missing
         for after in self._after[number]:
-            self._missing[after] -= 1
-            if self._missing[after] == 0:
+            missing[after] -= 1
+            if not missing[after]:
+                self._freed_by[after] = number
                 self._freed.append(after)
 
     def _settle(self) -> None:
@@ -270,17 +341,17 @@ class Scheduler:
         """Start nothing more but releases; a running build may end, so that its work is kept, unless `builds_too`."""
         self._halted = True
         self._halt_reason = reason
-        queued = self._pools.drain()
+        queued = self._queue.drain()
         for number in [one for one in (*queued, *self._backing_off) if self._is_ordinary(one)]:
             self._backing_off.pop(number, None)
             self._because[number] = reason
             self._end(number, State.CANCELLED)
         for number in queued:
             if not self._is_ordinary(number):
-                self._pools.push(self._nodes[number].action.needs.pools, self._priority[number], number)
+                self._queue.push(self._nodes[number].action.needs.pools, self._priority(number), number)
         for number in self._running:
-            flavour = self._nodes[number].action.flavour
-            spared = flavour is Flavour.RELEASE or (flavour is Flavour.BUILD and not builds_too)
+            flavour = self._flavour[number]
+            spared = flavour is _RELEASE or (flavour is _BUILD and not builds_too)
             if not spared and self._state[number] is State.RUNNING:
                 self._because[number] = reason
                 self._move(number, State.STOPPING)
@@ -300,24 +371,25 @@ class Scheduler:
     # Values
 
     def _is_ordinary(self, number: int) -> bool:
-        return self._nodes[number].action.flavour is not Flavour.RELEASE
+        return self._flavour[number] is not _RELEASE
 
     def _digest(self, number: int) -> Digest:
         known = self._digests[number]
         if known is not None:
             return known
-        node = self._nodes[number]
+        node, outputs, numbers = self._nodes[number], self._output, self._number
         inputs: dict[str, Digest] = {}
         for name, source in node.inputs.items():
-            output = self._output[self._number[source]]
+            output = outputs[numbers[source]]
             assert output is not None, f"{node.id} was unblocked before {source} put anything out"
             inputs[name] = output.digest
-        digest = self._digests[number] = action_digest(action_document(node.action, inputs))
+        digest = self._digests[number] = action_digest(node.action, inputs)
         return digest
 
-    def _longest_paths(self, weights: Mapping[str, float]) -> list[float]:
-        paths = [0.0] * len(self._nodes)
-        for number in range(len(self._nodes) - 1, -1, -1):
-            rest = max((paths[after] for after in self._after[number]), default=0.0)
-            paths[number] = weights.get(self._nodes[number].id, 1.0) + rest
-        return paths
+    def _priority(self, number: int) -> float:
+        if self._paths is None:  # not needed until something must run
+            self._paths = longest_paths(self.graph, self._weights)
+        return self._paths[number]
+
+    def _name(self, number: int) -> str | None:
+        return None if number == _NOBODY else self._nodes[number].id

@@ -6,18 +6,32 @@ from enum import IntEnum
 class State(IntEnum):
     """Where a node is. Every node is in exactly one of these."""
 
-    WAITING = 0  # a predecessor is not at its end
-    LOOKUP = 1  # asked whether its output is remembered
-    READY = 2  # waits for its pools
+    WAITING = 0
+    LOOKUP = 1
+    READY = 2
     RUNNING = 3
-    STOPPING = 4  # told to stop, has not answered
-    BACKOFF = 5  # failed for a passing reason, will be ready again
-    KEPT = 6  # release of an effect that stays if the run succeeds: waits for that to be known
+    STOPPING = 4
+    BACKOFF = 5
+    KEPT = 6
     DONE = 7
     FAILED = 8
-    SKIPPED = 9  # never started, and never will be
-    CANCELLED = 10  # was to run, or ran, when the run ended
+    SKIPPED = 9
+    CANCELLED = 10
 
+
+MEANINGS = {
+    State.WAITING: "a predecessor is not at its end",
+    State.LOOKUP: "is its output remembered?",
+    State.READY: "waits for its pools",
+    State.RUNNING: "claimed its pools",
+    State.STOPPING: "told to stop, has not answered",
+    State.BACKOFF: "failed for a passing reason",
+    State.KEPT: "a release: does the run succeed?",
+    State.DONE: "its output is known",
+    State.FAILED: "for good",
+    State.SKIPPED: "never started",
+    State.CANCELLED: "was to run, or ran, when the run ended",
+}
 
 ENDS = frozenset((State.DONE, State.FAILED, State.SKIPPED, State.CANCELLED))
 
@@ -35,3 +49,12 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 """The only moves there are; any other is a bug in banger."""
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, as docs/engine.md has it."""
+    lines = ["stateDiagram-v2", "    [*] --> WAITING"]
+    lines += [f"    {state.name}: {state.name.lower()}<br/>{MEANINGS[state]}" for state in State]
+    lines += [f"    {state.name} --> {after.name}" for state in State for after in sorted(MOVES[state])]
+    lines += [f"    {state.name} --> [*]" for state in sorted(ENDS)]
+    return "\n".join(lines) + "\n"

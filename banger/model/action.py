@@ -1,11 +1,15 @@
 """The plain data that a graph is made of: actions, nodes, outputs. The scheduler sees these and nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from functools import cached_property
 
-from banger.model.digest import Canonical, Digest, digest_of
+import msgspec
+from msgspec.structs import force_setattr
+
+from banger.model.digest import Canonical, Digest, digest_of, digest_of_action, digest_of_value
+
+MEMORY = "memory_mib"
+"""The pool of the host's memory, in MiB: what a VM is given, for as long as it is being started."""
 
 
 class Flavour(StrEnum):
@@ -27,17 +31,21 @@ class Scope(IntEnum):
     HOST = 3  # until nothing uses it
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """What running an action takes. `pools`: amounts of named capacities, claimed together before it starts."""
 
     pools: tuple[tuple[str, int], ...] = ()
     network: bool = False
     privileged: bool = False
 
+    def to_undo(self) -> "Needs":
+        """What the release of such an action takes: giving back must not wait for memory to be free."""
+        if all(pool != MEMORY for pool, _ in self.pools):
+            return self
+        return msgspec.structs.replace(self, pools=tuple(one for one in self.pools if one[0] != MEMORY))
 
-@dataclass(frozen=True, slots=True)
-class Action:
+
+class Action(msgspec.Struct, frozen=True):
     """One unit of work. Only kind, version, params and inputs make its identity; the rest says how to run it."""
 
     kind: str
@@ -53,28 +61,36 @@ class Action:
     """If this fails, the run ends but undoes nothing that is whole: the user wants to look at it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """An action in its place. `inputs` are part of its identity, by what they put out; `after` only orders."""
 
     id: str
     action: Action
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = {}
     after: tuple[str, ...] = ()
     label: str = ""
 
 
-@dataclass(frozen=True)
-class Output:
-    """What a node put out: a small value, and the digests of the artifacts that the value speaks of."""
+class Output(msgspec.Struct, frozen=True):
+    """What a node put out: a small value, and the digests of the artifacts that the value speaks of.
+
+    `digest` is its identity: what consumers are keyed by, so equal outputs cut the work off early. It is computed
+    unless whoever remembers the output remembers its digest too.
+    """
 
     value: Canonical
     artifacts: tuple[Digest, ...] = ()
+    digest: Digest = Digest("")
 
-    @cached_property
-    def digest(self) -> Digest:
-        """Identity of the output: what consumers are keyed by, so equal outputs cut the work off early."""
-        return digest_of("banger.output", {"value": self.value, "artifacts": list(self.artifacts)})
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        if self.digest:
+            return
+        if not self.artifacts:
+            force_setattr(self, "digest", digest_of_value(self.value))
+        else:
+            document = {"value": self.value, "artifacts": list(self.artifacts)}
+            force_setattr(self, "digest", digest_of("banger.output", document))
 
 
 def action_document(action: Action, inputs: Mapping[str, Digest]) -> dict[str, Canonical]:
@@ -82,11 +98,11 @@ def action_document(action: Action, inputs: Mapping[str, Digest]) -> dict[str, C
     return {
         "kind": action.kind,
         "version": action.version,
-        "params": dict(action.params),
-        "inputs": dict(inputs),
+        "params": action.params,
+        "inputs": inputs,
     }
 
 
-def action_digest(document: Mapping[str, Canonical]) -> Digest:
-    """Digest an `action_document`."""
-    return digest_of("banger.action", document)
+def action_digest(action: Action, inputs: Mapping[str, Digest]) -> Digest:
+    """Digest of an action's document, domain `banger.action`."""
+    return digest_of_action(action.kind, action.version, action.params, inputs)

@@ -7,7 +7,7 @@ another kind). Floats, sets and unknown types are refused: their encoding would 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NewType, TypeAlias
 
 Digest = NewType("Digest", str)
@@ -37,51 +37,117 @@ def digest_of_bytes(data: bytes) -> Digest:
 
 def digest_of(domain: str, value: Canonical) -> Digest:
     """Digest a structured value within a domain. Raises CanonicalError for what cannot be encoded."""
-    body = canonical_bytes(value)
-    prefix = domain.encode()
-    hasher = hashlib.sha256(b"banger\x00%d:%s" % (len(prefix), prefix))
-    hasher.update(body)
-    return Digest("sha256:" + hasher.hexdigest())
+    parts = [f"banger\x00{len(domain)}:{domain}"]
+    _encode(value, parts)
+    return Digest("sha256:" + hashlib.sha256(_bytes(parts)).hexdigest())
+
+
+def digest_of_action(kind: str, version: int, params: Mapping[str, Canonical], inputs: Mapping[str, Digest]) -> Digest:
+    """`digest_of("banger.action", {...})` of these four, in half the time: every node of every run needs one."""
+    shape: tuple[str | int, ...] = (kind, version, *inputs)
+    template = _TEMPLATES.get(shape)
+    if template is None:
+        template = _TEMPLATES[shape] = _template(kind, version, inputs)
+    parts = [template[0] % inputs]
+    (_encode_mapping if type(params) is dict else _encode)(params, parts)
+    parts.append(template[1])
+    return Digest("sha256:" + hashlib.sha256(_bytes(parts)).hexdigest())
+
+
+def digest_of_value(value: Canonical) -> Digest:
+    """`digest_of("banger.output", {...})` of a value that speaks of no artifacts."""
+    parts = ["banger\x0013:banger.outputd2:s9:artifactsl0:s5:value"]
+    _encode(value, parts)
+    return Digest("sha256:" + hashlib.sha256(_bytes(parts)).hexdigest())
+
+
+_TEMPLATES: dict[tuple[str | int, ...], tuple[str, str]] = {}
+"""What comes before and after the parameters, by kind, version and names of inputs: there are as many as tasks."""
+
+
+def _template(kind: str, version: int, names: Iterable[str]) -> tuple[str, str]:
+    assert not any(one in name for name in names for one in "%()"), "a name of an input is that of a field"
+    inputs = "".join(f"{_text(name)}s71:%({name})s" for name in sorted(names))
+    before = f"banger\x0013:banger.actiond4:{_text('inputs')}d{len(tuple(names))}:{inputs}"
+    framed = _text(kind).replace("%", "%%")
+    return f"{before}{_text('kind')}{framed}{_text('params')}", f"{_text('version')}i{version};"
 
 
 def canonical_bytes(value: Canonical) -> bytes:
     """Encode a value; equal values give equal bytes, different values different bytes."""
-    parts: list[bytes] = []
-    _encode(value, parts, "value")
-    return b"".join(parts)
+    parts: list[str] = []
+    _encode(value, parts)
+    return _bytes(parts)
 
 
-def _encode(value: Canonical, out: list[bytes], where: str) -> None:
+# Parts are text, and turned to bytes once at the end: a run that does nothing encodes ten thousand actions. A byte that
+# is not UTF-8 is a lone surrogate meanwhile, and that same byte again in the end (PEP 383).
+def _bytes(parts: list[str]) -> bytes:
+    return "".join(parts).encode("utf-8", "surrogateescape")
+
+
+def _text(text: str) -> str:
+    """Frame a string by its length in bytes."""
+    return f"s{len(text) if text.isascii() else len(text.encode('utf-8', 'surrogateescape'))}:{text}"
+
+
+def _encode(value: Canonical, out: list[str]) -> None:
     # Exact types: a subclass (an enum, a NewType-free wrapper) could print one thing and compare as another.
     kind = type(value)
     if kind is str:
-        data = value.encode("utf-8", "surrogateescape")  # type: ignore[union-attr]
-        out.append(b"s%d:%s" % (len(data), data))
-    elif value is None:
-        out.append(b"n")
-    elif kind is bool:
-        out.append(b"t" if value else b"f")
+        out.append(_text(value))  # type: ignore[arg-type]
+    elif kind is dict:
+        _encode_mapping(value, out)  # type: ignore[arg-type]
+    elif value is None or kind is bool:
+        out.append("n" if value is None else "t" if value else "f")
     elif kind is int:
         if not -_INT_LIMIT <= value < _INT_LIMIT:  # type: ignore[operator]
-            raise CanonicalError(f"{where}: integer outside 64 bits")
-        out.append(b"i%d;" % value)  # type: ignore[str-format]
+            raise CanonicalError(": integer outside 64 bits")
+        out.append(f"i{value};")
     elif kind is bytes:
-        out.append(b"b%d:%s" % (len(value), value))  # type: ignore[arg-type]
+        out.append(f"b{len(value)}:{value.decode('utf-8', 'surrogateescape')}")  # type: ignore[arg-type,union-attr]
     elif kind in {list, tuple}:
-        out.append(b"l%d:" % len(value))  # type: ignore[arg-type]
+        out.append(f"l{len(value)}:")  # type: ignore[arg-type]
         for index, item in enumerate(value):  # type: ignore[arg-type]
-            _encode(item, out, f"{where}[{index}]")
-    elif kind is dict:
-        _encode_mapping(value, out, where)  # type: ignore[arg-type]
+            try:
+                _encode(item, out)
+            except CanonicalError as error:
+                raise CanonicalError(f"[{index}]{error}") from None
     else:
-        raise CanonicalError(f"{where}: {kind.__name__} has no canonical encoding")
+        raise CanonicalError(f": {kind.__name__} has no canonical encoding")
 
 
-def _encode_mapping(value: Mapping[str, Canonical], out: list[bytes], where: str) -> None:
-    out.append(b"d%d:" % len(value))
-    for key in value:
+def _encode_mapping(value: Mapping[str, Canonical], out: list[str]) -> None:
+    out.append(f"d{len(value)}:")
+    try:
+        keys = sorted(value)
+    except TypeError:
+        raise CanonicalError(": not every key is a string") from None
+    for key in keys:
         if type(key) is not str:
-            raise CanonicalError(f"{where}: key {key!r} is not a string")
-    for key in sorted(value, key=str.encode):
-        _encode(key, out, where)
-        _encode(value[key], out, f"{where}.{key}")
+            raise CanonicalError(f": key {key!r} is not a string")
+        item = value[key]
+        framed = _KEYS.get(key) or _framed_key(key)
+        if type(item) is str and item.isascii():  # the usual ones, without another call
+            out.append(f"{framed}s{len(item)}:{item}")
+            continue
+        if type(item) is int and -_INT_LIMIT <= item < _INT_LIMIT:
+            out.append(f"{framed}i{item};")
+            continue
+        out.append(framed)
+        try:
+            _encode(item, out)
+        except CanonicalError as error:
+            raise CanonicalError(f".{key}{error}") from None
+
+
+_KEYS: dict[str, str] = {}
+"""Framed keys: most are names of fields, and there are not many."""
+_MOST_KEYS = 4096
+
+
+def _framed_key(key: str) -> str:
+    framed = _text(key)
+    if len(_KEYS) < _MOST_KEYS:
+        _KEYS[key] = framed
+    return framed

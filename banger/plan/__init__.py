@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from banger.graph.build import Graph, build_graph
 from banger.model.action import Node
-from banger.tasks import Ref, Task, action_of, refs_of
+from banger.tasks import Ref, Task, action_and_inputs
 
 T = TypeVar("T")
 
@@ -32,15 +32,9 @@ class Plan:
         name = node or task.kind
         assert name not in self.tasks, f"two nodes are called {name}"
         self.tasks[name] = task
-        self.nodes.append(
-            Node(
-                id=name,
-                action=action_of(task),
-                inputs={field_name: ref.node for field_name, ref in refs_of(task).items()},
-                after=tuple(ref.node for ref in after if ref is not None),
-                label=label,
-            )
-        )
+        action, inputs = action_and_inputs(task)
+        before = tuple(ref.node for ref in after if ref is not None) if after else ()
+        self.nodes.append(Node(name, action, inputs, before, label))
         return Ref(name)
 
     def graph(self) -> Graph:

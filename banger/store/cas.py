@@ -8,12 +8,10 @@ damaged is put aside, never deleted. docs/store.md has the reasons.
 
 import os
 import stat
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from banger.host.sparse import copy_sparse, reflink
 from banger.model.digest import Digest, digest_of_bytes
 from banger.model.errors import BangerError, DamagedError, MissingError, StoreError
 from banger.store.database import Database
@@ -112,6 +110,8 @@ class Cas:
         A reflink where the file system can; else, for reading only, a second name of the object; else a copy that
         keeps the holes. Raises MissingError, DamagedError, NoSpaceError, HostError; then there is no `dest`.
         """
+        from banger.host.sparse import copy_sparse, reflink
+
         source = self._open(digest)
         try:
             with refusals(f"make {dest} of {digest}"), new_file(dest) as target:
@@ -144,7 +144,8 @@ class Cas:
         """Move whatever lies at a path below `root` to `bad`; absent is fine."""
         with refusals(f"put {path} aside"):
             if os.path.lexists(path):
-                self._files.rename(path, self.bad / f"{path.name}.{uuid.uuid4().hex[:8]}")
+                with suppress(FileNotFoundError):  # another process has found it, too
+                    self._files.rename(path, self.bad / f"{path.name}.{os.urandom(4).hex()}")
 
     def set_aside(self, digest: Digest) -> Path | None:
         """First half of a removal, which takes no time: rename. Returns what the second half has to unlink.
@@ -154,7 +155,7 @@ class Cas:
         with refusals(f"remove {digest}"):
             if not os.path.lexists(self.place(digest)):
                 return None
-            aside = self._trash / uuid.uuid4().hex
+            aside = self._trash / os.urandom(16).hex()
             self._files.rename(self.place(digest), aside)
             return aside
 
@@ -187,12 +188,14 @@ class Cas:
     @contextmanager
     def _new(self) -> Iterator[tuple[int, Path]]:
         """A temporary file, gone at the end of the block unless it has been published."""
-        file = self._incoming / uuid.uuid4().hex
+        file = self._incoming / os.urandom(16).hex()
         self._files.reached("create")
         with new_file(file) as fd:
             yield fd, file
 
     def _copy_in(self, source: int, expected: Digest | None) -> Digest:
+        from banger.host.sparse import copy_sparse
+
         with self._new() as (fd, file):
             copy_sparse(source, fd)
             return self._publish(fd, file, expected=expected)
@@ -276,7 +279,7 @@ class Cas:
 
     def _link_out(self, digest: Digest, source: int, dest: Path) -> bool:
         """Give the object a second name, for who only reads: its mode is 0444, and a change would show in its stamp."""
-        second = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}")
+        second = dest.with_name(f".{dest.name}.{os.urandom(4).hex()}")
         try:
             os.link(self.place(digest), second, follow_symlinks=False)
         except OSError:  # another file system, too many links

@@ -1,10 +1,11 @@
-"""banger.db: one SQLite file, one writer, every commit durable before it is acted upon."""
+"""banger.db: one SQLite file, one writer at a time, every commit durable before it is acted upon."""
 
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from banger.model.errors import BangerError, HostError, NoSpaceError, StoreError
 from banger.store.ballast import Ballast
@@ -12,7 +13,8 @@ from banger.store.files import Reached, unwatched
 from banger.store.schema import MIGRATIONS
 
 # A connection does not inherit these; synchronous=FULL is what makes an intent durable before its effect.
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+_BUSY_TIMEOUT_MS = 5000
 _PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
 _LOST_WRITES = frozenset({
     sqlite3.SQLITE_IOERR,
@@ -25,20 +27,24 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQL
 
 
 class Database:
-    """One connection, shared by the threads of the process that holds the state directory's lock."""
+    """One connection, shared by the threads of a process that has the state directory open."""
 
-    def __init__(self, path: Path, reached: Reached = unwatched) -> None:
-        """Open it, making it if need be. Raises StoreError if it is damaged or newer; then it is left as it was."""
+    def __init__(self, path: Path, reached: Reached = unwatched, *, with_ballast: bool = True) -> None:
+        """Open it, making it if need be. Raises StoreError if it is damaged or newer; then it is left as it was.
+
+        `with_ballast`: keep room back beside it. That is for the one process which can also collect.
+        """
         self.path = path
         self._reached = reached
         self._turn = threading.RLock()  # a transaction must not take in what another thread does meanwhile
         self._broken = False
-        self._ballast = Ballast(path.with_name("ballast"))
+        self._ballast = Ballast(path.with_name("ballast")) if with_ballast else None
         with self._refusals():
             self.connection = self._connect()
             try:
                 self._migrate()
-                self._ballast.lay_down()
+                if self._ballast is not None:
+                    self._ballast.lay_down()
             except BaseException:
                 self.connection.close()
                 raise
@@ -61,7 +67,8 @@ class Database:
                 raise HostError(
                     f"{self.path}: an earlier write failed, so no later one can be trusted", hint="banger daemon stop"
                 )
-            self._ballast.drop_if_full()
+            if self._ballast is not None:
+                self._ballast.drop_if_full()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -85,6 +92,19 @@ class Database:
             row: sqlite3.Row | None = self.connection.execute(sql, values).fetchone()
             return row
 
+    def table(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query for many rows: as plain tuples they cost a sixth."""
+        with self._turn, self._refusals():
+            cursor = self.connection.cursor()
+            cursor.row_factory = None
+            return cursor.execute(sql).fetchall()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what this thread writes now is durable only later. (Another thread's transaction is waited for.)"""
+        with self._turn:
+            return self.connection.in_transaction
+
     def problems(self) -> list[str]:
         """What SQLite finds wrong with the file (PRAGMA integrity_check, foreign_key_check); empty if nothing."""
         found = [str(row[0]) for row in self.rows("PRAGMA integrity_check(20)")]
@@ -98,6 +118,7 @@ class Database:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
+            connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")  # first: others may have it open
             self._check_version(connection)  # before anything is written to a file of somebody newer
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
@@ -119,6 +140,8 @@ class Database:
         version = self._check_version(self.connection)
         for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
             with self.transaction(f"schema {number}") as connection:
+                if self._check_version(connection) >= number:
+                    continue  # another process was faster
                 for statement in step.split(";\n"):
                     if statement.strip():
                         connection.execute(statement)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.host.clock import SystemClock
-from banger.model.errors import NotFoundError, StoreError
+from banger.model.errors import ConflictError, NotFoundError, StoreError
 from banger.store.database import Database
 from banger.store.files import refusals
 from banger.store.journal import Journal
-from banger.store.lock import StateLock
+from banger.store.lock import StateLock, opening, without_guests
 from banger.store.state import DATABASE_NAME
 from banger.store.vms import Vms
 
@@ -32,24 +32,32 @@ class Salvaged:
 
 
 def salvage(root: Path) -> Salvaged:
-    """Put the database aside and make a new one. Raises NotFoundError, ConflictError if a daemon runs."""
+    """Put the database aside and make a new one. Raises NotFoundError, ConflictError if anybody has it open."""
     path = root / DATABASE_NAME
     if not path.exists():
         raise NotFoundError(f"there is no {path}")
-    lock = StateLock(root)
+    with opening(root):
+        lock = StateLock(root)
     try:
-        with refusals(f"put {path} aside"):
-            aside = root / f"{DATABASE_NAME}.damaged-{uuid.uuid4().hex[:8]}"
-            for suffix in reversed(_SUFFIXES):  # the WAL before the file that it belongs to
-                with suppress(FileNotFoundError):
-                    Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-        database = Database(path)
-        try:
-            return _fill(database, aside)
-        finally:
-            database.close()
+        with without_guests(root) as alone:
+            if not alone:
+                raise ConflictError(f"another process makes artifacts in {root}", hint="wait until it has ended")
+            return _salvage(path)
     finally:
         lock.release()
+
+
+def _salvage(path: Path) -> Salvaged:
+    with refusals(f"put {path} aside"):
+        aside = path.with_name(f"{DATABASE_NAME}.damaged-{uuid.uuid4().hex[:8]}")
+        for suffix in reversed(_SUFFIXES):  # the WAL before the file that it belongs to
+            with suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    database = Database(path)
+    try:
+        return _fill(database, aside)
+    finally:
+        database.close()
 
 
 def _fill(database: Database, aside: Path) -> Salvaged:

@@ -67,6 +67,22 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX node_runs_by_kind ON node_runs (kind);
     """,
     """
+    -- Of value and artifacts: what consumers are keyed by.
+    ALTER TABLE actions ADD COLUMN output_digest TEXT;
+    -- MessagePack: the nodes that did not have to run.
+    ALTER TABLE runs ADD COLUMN hits BLOB;
+    ALTER TABLE node_runs ADD COLUMN claimed_s REAL NOT NULL DEFAULT 0;
+    ALTER TABLE node_runs ADD COLUMN published_s REAL NOT NULL DEFAULT 0;
+    ALTER TABLE node_runs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
+    -- The node whose end made this one start.
+    ALTER TABLE node_runs ADD COLUMN bound_by TEXT;
+    DROP INDEX node_runs_by_kind;
+    CREATE TABLE kind_times (
+        kind        TEXT PRIMARY KEY,
+        seconds     TEXT NOT NULL              -- JSON list: the newest executions, the newest last
+    ) STRICT;
+    """,
+    """
     CREATE TABLE pins (
         digest      TEXT PRIMARY KEY,          -- of an artifact, which may be gone: its pin waits for it
         note        TEXT NOT NULL,

@@ -1,7 +1,8 @@
 """What running operations may rely on: every object that was put, looked up or opened since the oldest of them began.
 
-Kept in memory. One process owns a state directory, so these uses live and die with it: no crash can leave one behind,
-and taking one costs nothing beside the system call that it stands before.
+Kept in memory. Only the owner of a state directory collects, and only while it has no guests, so all uses that matter
+are its own and die with it: no crash can leave one behind, and taking one costs nothing beside the system call that it
+stands before.
 """
 
 import threading
@@ -20,6 +21,8 @@ class Uses:
 
         Taken before the database's lock: nothing may look at an object inside a transaction.
         """
+        self.collecting = threading.Lock()
+        """Held by a collection: there is one at a time. Taken before `turn`."""
         self._tick = 0
         self._running: dict[object, int] = {}
         self._touched: dict[Digest, int] = {}

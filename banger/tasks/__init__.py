@@ -16,13 +16,13 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from banger.guest.agents import Agents
 from banger.model.action import Action, Flavour, Needs, Scope
 from banger.model.digest import Digest
 from banger.model.errors import StoreError
@@ -41,6 +41,7 @@ __all__ = [
     "Ref",
     "Task",
     "Tree",
+    "action_and_inputs",
     "action_of",
     "artifacts_in",
     "find_task",
@@ -53,11 +54,19 @@ __all__ = [
     "trees_in",
 ]
 
+if TYPE_CHECKING:
+    from banger.guest.agents import Agents
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Ref(Generic[T]):
+def _new_agents() -> "Agents":
+    from banger.guest.agents import Agents  # brings an event loop along, which few actions need
+
+    return Agents()
+
+
+class Ref(msgspec.Struct, Generic[T], frozen=True):
     """The output of a node, to be known once the node has run."""
 
     node: str
@@ -72,20 +81,25 @@ class Progress(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """What a running task may touch."""
 
     state: State
-    scratch: Path
-    """An empty directory of its own, gone when the task ends."""
+    place: Callable[[], Path] | Path
+    """`scratch`, or what makes it."""
     run_id: str
     inputs: Mapping[str, Any]
     report: Callable[[Progress], None] = lambda _: None
-    agents: Agents = field(default_factory=Agents)
+    agents: "Agents" = field(default_factory=_new_agents)
     """The connections to guests' agents; one for each guest, so no task opens its own."""
     graceful: bool = False
     """Of an undo: the user asked for it and can wait; otherwise it is to be quick."""
+
+    @cached_property
+    def scratch(self) -> Path:
+        """An empty directory of its own, made when it is first asked for, gone when the task ends."""
+        return self.place if isinstance(self.place, Path) else self.place()
 
     def value(self, ref: Ref[T]) -> T:
         """What the node behind the Ref put out."""
@@ -161,6 +175,10 @@ class Task(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     deadline_s: ClassVar[int] = 600
     retries: ClassVar[int] = 0
 
+    def claims(self) -> Needs:
+        """What running it takes, where that depends on the parameters."""
+        return self.needs
+
 
 class Build(Task[T], Generic[T], frozen=True, kw_only=True):
     """Deterministic: the same inputs and parameters give the same bytes."""
@@ -223,40 +241,76 @@ def find_task(kind: str) -> type[Task[Any]]:
 
 def action_of(task: Task[Any]) -> Action:
     """The action that a task describes. Raises TypeError for a parameter that is not plain data."""
-    params = {
-        name: msgspec.to_builtins(value)
-        for name in task.__struct_fields__
-        if not isinstance(value := getattr(task, name), Ref)
-    }
-    return Action(
-        kind=task.kind,
-        version=task.version,
-        flavour=task.flavour,
-        params=params,
-        needs=task.needs,
-        scope=task.scope,
-        deadline_s=task.deadline_s,
-        retries=task.retries,
-        post_mortem=isinstance(task, Gate) and task.post_mortem,
-    )
+    return action_and_inputs(task)[0]
 
 
 def refs_of(task: Task[Any]) -> dict[str, Ref[Any]]:
-    """The inputs of a task, by field."""
-    return {name: value for name in task.__struct_fields__ if isinstance(value := getattr(task, name), Ref)}
+    """The inputs of a task, by field; those of a field that is a tuple of Refs are `field.0`, `field.1` and so on."""
+    found: dict[str, Ref[Any]] = {}
+    for name in task.__struct_fields__:
+        value = getattr(task, name)
+        if type(value) is Ref:
+            found[name] = value
+        elif _is_refs(value):
+            found.update((_place(name, place), one) for place, one in enumerate(value))
+    return found
 
 
-def input_types(kind: type[Task[Any]]) -> dict[str, Any]:
-    """The type of each input, by field, from its annotation `Ref[X]` or `Ref[X] | None`."""
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
+def action_and_inputs(task: Task[Any]) -> tuple[Action, dict[str, str]]:
+    """The action that a task describes, and the nodes that its inputs come from. (One walk: a plan may be long.)"""
+    params: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+    for name in task.__struct_fields__:
+        value = getattr(task, name)
+        kind = type(value)
+        if kind is Ref:
+            inputs[name] = value.node
+        elif kind in _PLAIN:
+            params[name] = value
+        elif _is_refs(value):
+            for place, one in enumerate(value):
+                inputs[_place(name, place)] = one.node
+        else:
+            params[name] = msgspec.to_builtins(value)
+    action = Action(
+        task.kind,
+        task.version,
+        task.flavour,
+        params,
+        task.claims(),
+        task.scope,
+        task.deadline_s,
+        task.retries,
+        isinstance(task, Gate) and task.post_mortem,
+    )
+    return action, inputs
+
+
+@cache
+def _place(name: str, place: int) -> str:
+    return f"{name}.{place}"
+
+
+def _is_refs(value: object) -> bool:
+    return type(value) is tuple and bool(value) and type(value[0]) is Ref
+
+
+@cache
+def input_types(kind: type[Task[Any]]) -> Mapping[str, Any]:
+    """The type of each input, by field, from its annotation `Ref[X]`, `Ref[X] | None` or `tuple[Ref[X], ...]`."""
     found = {}
     for name, hint in get_type_hints(kind).items():
-        options = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        options = get_args(hint) if get_origin(hint) in {Union, UnionType, tuple} else (hint,)
         for option in options:
             if get_origin(option) is Ref:
                 found[name] = get_args(option)[0]
     return found
 
 
+@cache
 def output_type(kind: type[Task[Any]]) -> Any:  # noqa: ANN401 - a type expression
     """T of the Task[T] that a class is."""
     for base in kind.__mro__:
@@ -271,7 +325,10 @@ def restore_task(kind: str, params: Mapping[str, object], refs: Mapping[str, str
     """Make a task again from what a lease remembers. Raises LookupError or msgspec.ValidationError."""
     found = find_task(kind)
     hints = get_type_hints(found)
-    fields: dict[str, Any] = {name: Ref(node) for name, node in refs.items()}
+    fields: dict[str, Any] = {}
+    for name, node in refs.items():
+        field, _, place = name.partition(".")
+        fields[field] = (*fields.get(field, ()), Ref(node)) if place else Ref(node)
     for name, value in params.items():
         fields[name] = msgspec.convert(value, hints[name])
     return found(**fields)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from banger.host.pidfd import ProcessIdentity, is_alive
-from banger.model.action import Needs, Scope
+from banger.model.action import MEMORY, Needs, Scope
 from banger.model.errors import HostError
 from banger.model.handles import File, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
@@ -35,6 +35,10 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
     kernel: Ref[KernelFiles]
     initramfs: Ref[File]
     net: Ref[UserNet]
+
+    def claims(self) -> Needs:
+        """A launch, and the guest's memory: two VMs that fit one after the other are not started at once."""
+        return Needs(pools=(*self.needs.pools, (MEMORY, self.memory_mib)))
 
     async def probe(self, ctx: Context, value: RunningVm) -> bool:
         """Whether that very process lives."""

@@ -22,11 +22,9 @@ from banger.store.collect import Policy, choose, perform, survey
 from banger.store.database import Database
 from banger.store.files import Reached, refusals, unwatched
 from banger.store.journal import Journal, Lease
-from banger.store.pins import Pins
 from banger.store.runs import Runs
 from banger.store.scratch import Scratch
 from banger.store.state import State
-from banger.store.vms import Vms
 from tests.fakes.clock import FakeClock
 
 Facts = dict[str, str]
@@ -43,7 +41,7 @@ class NoAnswers:
 
 
 def open_parts(root: Path, reached: Reached = unwatched) -> State:
-    """The store without what has no part in its promises: lock and answers."""
+    """The store without what has no part in its promises: locks and answers."""
     with refusals(f"open {root}"):
         root.mkdir(exist_ok=True)
     clock = FakeClock()
@@ -56,20 +54,21 @@ def open_parts(root: Path, reached: Reached = unwatched) -> State:
         cas.sweep()
         undo.pop_all()
     nothing = cast("object", None)
-    return State(
+    state = State(
         root=root,
         lock=nothing,  # type: ignore[arg-type]
         clock=clock,
         database=database,
         cas=cas,
         actions=ActionCache(database, cas, clock),
-        answers=NoAnswers(),  # type: ignore[arg-type]
+        recorder=nothing,  # type: ignore[arg-type]
+        claims=nothing,  # type: ignore[arg-type]
         journal=Journal(database),
-        vms=Vms(database, clock),
-        pins=Pins(database, clock),
         runs=Runs(database, clock),
         scratch=scratch,
     )
+    state.__dict__["answers"] = NoAnswers()  # where it would be cached
+    return state
 
 
 def close_parts(state: State) -> None:

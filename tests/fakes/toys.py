@@ -42,10 +42,16 @@ class ToyBuild(Build[Text], frozen=True, kw_only=True):
     parent: Ref[Text] | None = None
     fail: str = ""
     seconds_ms: int = 0
+    slow_to_stop_ms: int = 0
 
     async def build(self, ctx: Context) -> Text:
         LOG.append(f"build {self.name}")
-        await anyio.sleep(self.seconds_ms / 1000)
+        try:
+            await anyio.sleep(self.seconds_ms / 1000)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(self.slow_to_stop_ms / 1000)
+            raise
         if self.fail == "transient" and LOG.count(f"build {self.name}") < 3:
             raise TransientError(f"{self.name}: not now")
         if self.fail == "always":
@@ -67,6 +73,10 @@ class ToyEffect(Effect[str], frozen=True, kw_only=True):
     below: Ref[str] | None = None
     fail: bool = False
     stuck: bool = False
+    needs_mib: int = 0
+
+    def claims(self) -> Needs:
+        return Needs(pools=(("memory_mib", self.needs_mib),)) if self.needs_mib else self.needs
 
     def _path(self, ctx: Context) -> Path:
         return ctx.state.root / f"host-{self.name}"

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +17,16 @@ from banger.graph.events import (
     Execute,
     Failed,
     Finished,
+    Joined,
     LookedUp,
     Lookup,
     RetryDue,
     RetryLater,
+    Room,
     Stop,
     Stopped,
 )
+from banger.graph.pools import Pools
 from banger.graph.scheduler import Scheduler
 from banger.graph.states import ENDS, State
 from banger.model.action import Action, Flavour, Needs, Node, Output, Scope
@@ -76,6 +80,8 @@ class World:
     begun: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
+    joined: set[str] = field(default_factory=set)
+    sharing: list["World"] = field(default_factory=list)
     executions: dict[str, int] = field(default_factory=dict)
     conclusion: Conclude | None = None
     aborted: bool = False
@@ -98,7 +104,7 @@ class World:
         node = self.graph.nodes[command.node]
         self.running.add(node.id)
         for pool, capacity in CAPACITIES.items():
-            used = sum(dict(self.graph.nodes[one].action.needs.pools).get(pool, 0) for one in self.running)
+            used = sum(world.using(pool) for world in (self, *self.sharing))
             assert used <= capacity, f"{pool} is over-committed"
         if node.action.flavour is Flavour.RELEASE:
             effect = node.id.removeprefix("release:")
@@ -114,6 +120,9 @@ class World:
             assert self.executions[node.id] <= 1 + node.action.retries
         self.waiting.append((command, False))
 
+    def using(self, pool: str) -> int:
+        return sum(dict(self.graph.nodes[one].action.needs.pools).get(pool, 0) for one in self.running - self.joined)
+
     def transitive_users(self, name: str) -> set[str]:
         found: set[str] = set()
         stack = [name]
@@ -126,6 +135,15 @@ class World:
         return found
 
     def happen(self) -> Event:
+        builds = [
+            command.node
+            for command, _ in self.waiting
+            if isinstance(command, Execute) and self.graph.nodes[command.node].action.flavour is Flavour.BUILD
+        ]
+        alone = sorted(set(builds) - self.joined)
+        if alone and self.rng.random() < 0.1:
+            self.joined.add(alone[0])
+            return Joined(alone[0])
         command, stopping = self.waiting.pop(self.rng.randrange(len(self.waiting)))
         match command:
             case Lookup():
@@ -143,6 +161,7 @@ class World:
     def finish(self, command: Execute, *, stopping: bool) -> Event:
         node = self.graph.nodes[command.node]
         self.running.discard(node.id)
+        self.joined.discard(node.id)
         release = node.action.flavour is Flavour.RELEASE
         if self.rng.random() < self.fault:
             transient = self.rng.random() < 0.5
@@ -165,33 +184,72 @@ class World:
         return Finished(node.id, Output(self.rng.randint(0, 3)), adopted=adopted)
 
 
-def drive(seed: int, fault: float, abort: float, *, keep_going: bool) -> tuple[list[Event], list[list[Command]]]:
-    rng = random.Random(seed)
-    graph = random_graph(rng)
-    scheduler = Scheduler(graph, CAPACITIES, keep_going=keep_going)
-    world = World(graph, rng, fault)
-    events: list[Event] = [Begin()]
-    answers: list[list[Command]] = []
-    aborted = False
-    while True:
-        commands = scheduler.handle(events[-1])
-        answers.append(commands)
+@dataclass
+class Drive:
+    """One run: its scheduler, its world, and all that went between them."""
+
+    scheduler: Scheduler
+    world: World
+    abort: float
+    events: list[Event] = field(default_factory=lambda: [Begin()])
+    answers: list[list[Command]] = field(default_factory=list)
+    aborted: bool = False
+
+    def step(self) -> bool:
+        """Hand one event over; False once there is nothing more to happen by itself."""
+        commands = self.scheduler.handle(self.events[-1])
+        self.answers.append(commands)
         for command in commands:
-            world.accept(command)
-        if not world.waiting:
-            break
-        if not aborted and rng.random() < abort:
-            aborted = True
-            world.aborted = world.aborted or any(
-                scheduler.state(name) not in ENDS
+            self.world.accept(command)
+        if not self.world.waiting:
+            return False
+        rng, graph = self.world.rng, self.world.graph
+        if not self.aborted and rng.random() < self.abort:
+            self.aborted = True
+            self.world.aborted = self.world.aborted or any(
+                self.scheduler.state(name) not in ENDS
                 for name, node in graph.nodes.items()
                 if node.action.flavour is not Flavour.RELEASE
             )
-            events.append(Abort("the user wants it"))
+            self.events.append(Abort("the user wants it"))
         else:
-            events.append(world.happen())
-    check_end(scheduler, world)
-    return events, answers
+            self.events.append(self.world.happen())
+        return True
+
+
+def drive(seed: int, fault: float, abort: float, *, keep_going: bool) -> tuple[list[Event], list[list[Command]]]:
+    rng = random.Random(seed)
+    graph = random_graph(rng)
+    one = Drive(Scheduler(graph, CAPACITIES, keep_going=keep_going), World(graph, rng, fault), abort)
+    while one.step():
+        pass
+    check_end(one.scheduler, one.world)
+    return one.events, one.answers
+
+
+def drive_together(seed: int, fault: float, abort: float) -> None:
+    """Several runs that share pools, their events mixed at random."""
+    rng = random.Random(seed)
+    pools = Pools(CAPACITIES)
+    drives = []
+    for _ in range(rng.randint(2, 4)):
+        graph = random_graph(rng)
+        drives.append(Drive(Scheduler(graph, pools), World(graph, rng, fault), abort))
+    for one in drives:
+        one.world.sharing = [other.world for other in drives if other is not one]
+    going = list(drives)
+    while going:
+        one = rng.choice(going)
+        if one.step():
+            continue
+        if one.world.conclusion is not None:
+            going.remove(one)
+            continue
+        assert one.scheduler.waits_for_room, "nothing runs, nothing is to run, and the run is not at its end"
+        one.events.append(Room())
+    for one in drives:
+        check_end(one.scheduler, one.world)
+    assert pools.free == pools.capacities
 
 
 def check_end(scheduler: Scheduler, world: World) -> None:
@@ -219,12 +277,12 @@ def check_end(scheduler: Scheduler, world: World) -> None:
             assert scheduler.because(name)
 
 
-@given(
-    seed=st.integers(0, 2**32),
-    fault=st.sampled_from((0.0, 0.05, 0.4)),
-    abort=st.sampled_from((0.0, 0.02, 0.2)),
-    keep_going=st.booleans(),
-)
+SEEDS = st.integers(0, 2**32)
+FAULTS = st.sampled_from((0.0, 0.05, 0.4))
+ABORTS = st.sampled_from((0.0, 0.02, 0.2))
+
+
+@given(seed=SEEDS, fault=FAULTS, abort=ABORTS, keep_going=st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_whatever_happens_a_run_ends_and_leaves_nothing_that_it_should_not(
     *, seed: int, fault: float, abort: float, keep_going: bool
@@ -232,10 +290,25 @@ def test_whatever_happens_a_run_ends_and_leaves_nothing_that_it_should_not(
     drive(seed, fault, abort, keep_going=keep_going)
 
 
-@given(seed=st.integers(0, 2**32))
+@given(seed=SEEDS, fault=FAULTS, abort=ABORTS)
+@settings(max_examples=200, deadline=None)
+def test_runs_that_share_pools_all_end_and_never_overcommit(*, seed: int, fault: float, abort: float) -> None:
+    drive_together(seed, fault, abort)
+
+
+@given(seed=SEEDS)
 @settings(max_examples=50, deadline=None)
 def test_the_scheduler_is_a_function_of_its_events(seed: int) -> None:
     events, answers = drive(seed, 0.2, 0.05, keep_going=False)
     graph = random_graph(random.Random(seed))
     again = Scheduler(graph, CAPACITIES)
     assert [again.handle(event) for event in events] == answers
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@given(seed=SEEDS, fault=FAULTS, abort=ABORTS, keep_going=st.booleans())
+@settings(max_examples=20_000, deadline=None)
+def test_all_of_that_twenty_thousand_times(*, seed: int, fault: float, abort: float, keep_going: bool) -> None:
+    drive(seed, fault, abort, keep_going=keep_going)
+    drive_together(seed, fault, abort)

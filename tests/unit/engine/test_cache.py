@@ -1,5 +1,6 @@
 """The cache and the engine together: collecting beside a run, making what was damaged again, room on a full disk."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from banger.engine import cache, prune
 from banger.engine.again import run_well
 from banger.engine.prune import LowDisk, make_room, policies_for
 from banger.engine.run import Engine
+from banger.model.action import Output
 from banger.model.cache import CacheFilter, PruneRequest, PruneView
-from banger.model.digest import digest_of
-from banger.model.errors import NoSpaceError, NotFoundError, SpecError, StoreError
+from banger.model.digest import digest_of, digest_of_bytes
+from banger.model.errors import ConflictError, NoSpaceError, NotFoundError, SpecError, StoreError
 from banger.plan import Plan
 from banger.store.collect import Policy
+from banger.store.lock import without_guests
 from banger.store.objects import SMALL_BYTES
-from banger.store.state import State, open_state
+from banger.store.state import State, join_state, open_state
 from banger.tasks import Context, Tree, materialize_tree
 from tests.fakes.clock import FakeClock
 from tests.fakes.toys import LOG, Text, ToyBuild, ToyEffect
@@ -74,6 +77,55 @@ async def test_a_prune_beside_a_run_leaves_what_the_run_uses(state: State) -> No
     await engine.run(plan, ignore)
     await engine.run(plan_of("hit", "old"), ignore)
     assert LOG == ["build old"]
+
+
+async def test_while_a_guest_makes_artifacts_nothing_is_collected(state: State) -> None:
+    await Engine(state).run(plan_of("one"), ignore)
+    guest = join_state(state.root)
+    with pytest.raises(ConflictError, match="another process makes artifacts"):
+        await pruned(state, everything=True)
+    assert (await pruned(state, everything=True, dry_run=True)).removed == 1
+    assert await make_room(state, ignore, force=True) is None
+    assert len(state.cas.all()) == 1
+    guest.close()
+    assert (await pruned(state, everything=True)).removed == 1
+
+
+def test_a_guest_that_comes_during_a_collection_waits_for_its_end(state: State) -> None:
+    came: list[State] = []
+    guest = threading.Thread(target=lambda: came.append(join_state(state.root)))
+    with without_guests(state.root) as alone:
+        assert alone
+        guest.start()
+        guest.join(0.2)
+        assert guest.is_alive()
+    guest.join(10)
+    came[0].close()
+
+
+async def test_what_was_made_just_now_is_no_orphan_to_a_collection(state: State) -> None:
+    artifact = state.cas.put_bytes(b"just made")
+    key = digest_of("test", "just made")
+    state.recorder.put(key, {"kind": "toy"}, Output(None, (artifact,)), label="", run_id="run", seconds=1.0)
+    assert len(state.recorder) == 1, "the clock stands still, so it is not on record yet"
+    assert (await pruned(state, older_than_s=DAY_S)).removed == 0
+    assert state.actions.get(key) is not None
+
+
+async def test_of_many_records_the_ones_that_are_damaged_are_misses(state: State) -> None:
+    names = [f"n{number}" for number in range(70)]  # so many that the table is read in one go
+    await Engine(state).run(plan_of(*names), ignore)
+    with state.database.transaction() as connection:
+        connection.execute("UPDATE actions SET value = '{' WHERE digest = (SELECT min(digest) FROM actions)")
+    damaged = state.cas.place(digest_of_bytes(b"n5"))
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"damage")
+    LOG.clear()
+    await Engine(state).run(plan_of(*names), ignore)
+    assert "build n5" in LOG
+    assert len(LOG) <= 2
+    assert None not in [record for _, record in state.actions.examine()]
+    assert state.cas.read(digest_of_bytes(b"n5")) == b"n5"
 
 
 async def test_a_dry_run_says_what_each_eviction_costs_and_removes_nothing(state: State) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
+from banger.graph.scheduler import IllegalMoveError, Scheduler
 from banger.model.errors import BangerError, DeadlineError, HostError
 from banger.plan import Plan
 from banger.store.state import State, open_state
@@ -107,6 +108,19 @@ async def test_cancellation_undoes_everything_before_it_goes_on(state: State) ->
     assert held(state) == []
 
 
+async def test_a_run_that_is_cancelled_before_it_has_begun_does_nothing(state: State) -> None:
+    plan = Plan("vm.create", "vm1")
+    disk = plan.add(ToyEffect(name="disk"), node="disk")
+    plan.add(ToyBuild(name="x", seconds_ms=1000))
+    plan.add(ToyGate(opens=False), after=[disk])
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await Engine(state).run(plan, Events())
+    assert scope.cancelled_caught
+    assert held(state) == []
+    assert state.actions.all() == []
+
+
 async def test_a_gate_that_never_opens_ends_at_its_deadline(state: State) -> None:
     plan = Plan("vm.create", "vm1")
     plan.add(ToyGate(opens=False))
@@ -196,25 +210,6 @@ async def test_eight_concurrent_runs_make_an_artifact_once(state: State) -> None
     assert LOG == ["build x"]
 
 
-async def test_a_joined_build_that_is_cancelled_is_taken_over(state: State) -> None:
-    engine = Engine(state)
-    scopes = [anyio.CancelScope(), anyio.CancelScope()]
-
-    async def run(scope: anyio.CancelScope) -> None:
-        plan = Plan("test")
-        plan.add(ToyBuild(name="x", seconds_ms=50))
-        with scope:
-            await engine.run(plan, Events())
-
-    async with anyio.create_task_group() as group:
-        for scope in scopes:
-            group.start_soon(run, scope)
-        await anyio.sleep(0.02)
-        scopes[0].cancel()
-    assert LOG == ["build x", "build x"]
-    assert len(state.actions.all()) == 1
-
-
 async def test_a_node_that_asks_for_more_than_there_is_says_so(state: State) -> None:
     plan = Plan("test")
     plan.add(ToyBuild(name="x"))
@@ -237,3 +232,20 @@ async def test_times_are_recorded_for_every_node(state: State) -> None:
     ((_, _, nodes),) = state.runs.recent("vm.create", 5)
     assert {node.node for node in nodes} == {"toy.build", "disk", "boot", "toy.gate", "sync"}
     assert {node.outcome for node in nodes} == {"done"}
+
+
+async def test_a_bug_in_the_engine_ends_the_run_and_gives_the_pools_back(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(state, capacities={"cpu": 2})
+    plan = Plan("test")
+    plan.add(ToyBuild(name="quick"), node="quick")
+    plan.add(ToyBuild(name="slow", seconds_ms=5000), node="slow")
+
+    def broken(self: Scheduler, event: object) -> None:
+        raise IllegalMoveError("quick: DONE -> DONE")
+
+    monkeypatch.setattr(Scheduler, "_on_finished", broken)
+    with pytest.raises(IllegalMoveError), anyio.fail_after(3):
+        await engine.run(plan, Events())
+    assert engine.sharing.pools.free == {"cpu": 2}

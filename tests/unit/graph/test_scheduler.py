@@ -1,12 +1,30 @@
 """Decisions of the scheduler that a reader should find written down, one a test."""
 
+import sys
 from collections.abc import Sequence
 
 import pytest
 
 from banger.graph.build import GraphError, build_graph
-from banger.graph.events import Abort, Begin, Conclude, Execute, Failed, Finished, LookedUp, Lookup, Stop, Stopped
-from banger.graph.scheduler import IllegalMoveError, Scheduler
+from banger.graph.events import (
+    Abort,
+    Begin,
+    Conclude,
+    Event,
+    Execute,
+    Failed,
+    Finished,
+    Joined,
+    LookedUp,
+    Lookup,
+    RetryDue,
+    RetryLater,
+    Room,
+    Stop,
+    Stopped,
+)
+from banger.graph.pools import PATIENCE, Pools, Queue
+from banger.graph.scheduler import RETRY_BUDGET, IllegalMoveError, Scheduler
 from banger.graph.states import State
 from banger.model.action import Action, Flavour, Needs, Node, Output, Scope
 
@@ -42,6 +60,15 @@ def test_the_longer_path_starts_first() -> None:
     assert executed(commands) == ["long"]
     assert executed(scheduler.handle(LookedUp("short", None))) == []
     assert executed(scheduler.handle(Finished("long", Output(None)))) == ["short"]
+
+
+def test_of_two_that_are_ready_the_one_with_more_behind_it_goes_first() -> None:
+    cpu = Needs((("cpu", 1),))
+    gates = [node(name, Flavour.GATE, needs=cpu) for name in ("now", "short", "long")]
+    graph = build_graph([*gates, node("behind", Flavour.GATE, after=("long",))])
+    scheduler = Scheduler(graph, {"cpu": 1}, weights={"now": 99.0, "short": 5.0, "long": 3.0, "behind": 4.0})
+    assert executed(scheduler.handle(Begin())) == ["now"]
+    assert executed(scheduler.handle(Finished("now", Output(None)))) == ["long"]
 
 
 def test_a_claim_that_can_never_be_granted_fails_at_once() -> None:
@@ -131,3 +158,99 @@ def test_a_long_chain_is_no_deep_recursion() -> None:
     scheduler.handle(LookedUp("n0", None))
     assert Conclude(succeeded=False, keep=False) in scheduler.handle(Failed("n0", "no"))
     assert scheduler.because("n4999") == "n0"
+
+
+def test_a_build_that_is_made_elsewhere_leaves_its_pools_to_others() -> None:
+    graph = build_graph([node("joined", needs=Needs((("cpu", 1),))), node("other", needs=Needs((("cpu", 1),)))])
+    scheduler = Scheduler(graph, {"cpu": 1})
+    scheduler.handle(Begin())
+    assert executed(scheduler.handle(LookedUp("joined", None))) == ["joined"]
+    assert executed(scheduler.handle(LookedUp("other", None))) == []
+    assert executed(scheduler.handle(Joined("joined"))) == ["other"]
+    assert scheduler.handle(Finished("joined", Output(1))) == []
+    assert scheduler.handle(Finished("other", Output(1))) == [Conclude(succeeded=True, keep=True)]
+
+
+def test_runs_share_pools_and_one_is_served_when_another_gives_back() -> None:
+    pools = Pools({"cpu": 1})
+    one, other = (Scheduler(build_graph([node("x", Flavour.GATE, needs=Needs((("cpu", 1),)))]), pools) for _ in "12")
+    assert executed(one.handle(Begin())) == ["x"]
+    assert executed(other.handle(Begin())) == []
+    assert other.waits_for_room
+    one.handle(Finished("x", Output(1)))
+    assert executed(other.handle(Room())) == ["x"]
+
+
+def test_a_big_claim_is_not_passed_over_for_ever() -> None:
+    pools = Pools({"cpu": 2})
+    big, small = Queue(pools), Queue(pools)
+    for number in range(PATIENCE + 10):
+        small.push((("cpu", 1),), 9.0, number)
+    assert small.pop() == 0
+    big.push((("cpu", 2),), 1.0, 0)
+    served = 1
+    while small.pop() is not None:
+        served += 1
+        pools.give_back((("cpu", 1),))
+    assert served <= PATIENCE + 1, "small claims went on being served"
+    assert big.pop() is None
+    pools.give_back((("cpu", 1),))
+    assert big.pop() == 0
+    assert small.pop() is None
+    pools.give_back((("cpu", 2),))
+    assert small.pop() is not None, "and the others are served again"
+
+
+def test_retries_of_all_nodes_together_have_a_budget() -> None:
+    graph = build_graph([node(f"g{number}", Flavour.GATE, retries=9) for number in range(RETRY_BUDGET)])
+    scheduler = Scheduler(graph, {}, keep_going=True)
+    scheduler.handle(Begin())
+    again = 0
+    for _ in range(9):
+        for name in graph.nodes:
+            if scheduler.state(name) is State.RUNNING:
+                for command in scheduler.handle(Failed(name, "no", transient=True)):
+                    again += isinstance(command, RetryLater)
+                scheduler.handle(RetryDue(name))
+    assert again == RETRY_BUDGET
+    assert {scheduler.state(name) for name in graph.nodes} == {State.FAILED}
+
+
+def test_who_set_a_node_free_is_told() -> None:
+    cpu = Needs((("cpu", 1),))
+    graph = build_graph([node("a", Flavour.GATE, needs=cpu), node("b", Flavour.GATE, needs=cpu, after=("a",)),
+                         node("c", Flavour.GATE, needs=cpu, after=("a",))])  # fmt: skip
+    scheduler = Scheduler(graph, {"cpu": 1})
+    scheduler.handle(Begin())
+    (first,) = scheduler.handle(Finished("a", Output(1)))
+    assert first == Execute("b", first.digest, 1, freed_by="a", granted_by=None)  # type: ignore[union-attr]
+    (second,) = scheduler.handle(Finished("b", Output(1)))
+    assert second == Execute("c", second.digest, 1, freed_by="a", granted_by="b")  # type: ignore[union-attr]
+
+
+def test_work_per_event_does_not_grow_with_the_graph() -> None:
+    """Counted in function calls, not in time: a million nodes would cost as much each as a hundred."""
+
+    def calls_per_node(count: int) -> float:
+        graph = build_graph([node(f"n{number}", needs=Needs((("cpu", 1),))) for number in range(count)])
+        scheduler = Scheduler(graph, {"cpu": 2})
+        calls = 0
+
+        def count_calls(_frame: object, what: str, _argument: object) -> None:
+            nonlocal calls
+            calls += what in {"call", "c_call"}
+
+        events: list[Event] = [Begin()]
+        sys.setprofile(count_calls)
+        try:
+            while events:
+                for command in scheduler.handle(events.pop()):
+                    if isinstance(command, Lookup):
+                        events.append(LookedUp(command.node, None))
+                    elif isinstance(command, Execute):
+                        events.insert(0, Finished(command.node, Output(1)))
+        finally:
+            sys.setprofile(None)
+        return calls / count
+
+    assert calls_per_node(2000) < 1.2 * calls_per_node(200)

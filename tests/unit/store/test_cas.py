@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.host import sparse as host_sparse
 from banger.model.digest import Digest, digest_of_bytes
 from banger.model.errors import DamagedError, MissingError, StoreError
 from banger.store import cas as cas_module
@@ -139,7 +140,7 @@ def test_an_object_appears_at_a_path_with_its_holes(cas: Cas, tmp_path: Path, *,
 def test_what_is_only_read_shares_the_object_where_blocks_cannot_be_shared(
     cas: Cas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cas_module, "reflink", lambda _source, _target: False)
+    monkeypatch.setattr(host_sparse, "reflink", lambda _source, _target: False)
     digest = cas.adopt(sparse(tmp_path / "file"))
     cas.materialize(digest, tmp_path / "dest", writable=False)
     assert (tmp_path / "dest").stat().st_ino == cas.status(digest).st_ino

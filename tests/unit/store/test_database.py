@@ -1,19 +1,21 @@
 """The database says what is wrong with it in one line, and what can be read of a damaged one is not lost."""
 
-import shutil
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from banger.model.action import Output
+from banger.model.digest import digest_of
 from banger.model.errors import BangerError, ConflictError, HostError, NoSpaceError, NotFoundError, StoreError
 from banger.model.vm import GIB, Sizes, VmRequest
 from banger.store.database import Database
 from banger.store.lock import StateLock
 from banger.store.salvage import salvage
 from banger.store.schema import MIGRATIONS
-from banger.store.state import open_state
+from banger.store.state import join_state, open_state
 from banger.store.vms import Vms
 from tests.crash.store_work import lease
 from tests.fakes.clock import FakeClock
@@ -43,12 +45,13 @@ def test_an_older_database_is_migrated_and_keeps_its_rows(tmp_path: Path) -> Non
     assert database.rows("PRAGMA user_version")[0][0] == len(MIGRATIONS)
 
 
-def test_a_migration_that_dies_halfway_is_done_again_from_its_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS) + 1))
+def test_a_migration_that_dies_halfway_is_done_again_from_its_start(tmp_path: Path, number: int) -> None:
     class DeadError(BaseException):
         pass
 
     def die(step: str) -> None:
-        if step == "commit schema 2":
+        if step == f"commit schema {number}":
             raise DeadError
 
     with pytest.raises(DeadError):
@@ -217,10 +220,39 @@ def test_salvage_keeps_away_from_a_running_daemon(tmp_path: Path) -> None:
     state.close()
 
 
+def test_salvage_keeps_away_from_who_makes_artifacts_there(tmp_path: Path) -> None:
+    guest = join_state(tmp_path)
+    with pytest.raises(ConflictError, match="another process makes artifacts"):
+        salvage(tmp_path)
+    guest.close()
+    assert salvage(tmp_path).lost == []
+
+
+def test_only_the_owner_keeps_room_back(tmp_path: Path) -> None:
+    join_state(tmp_path).close()
+    assert not (tmp_path / "ballast").exists()
+    open_state(tmp_path).close()
+    assert (tmp_path / "ballast").exists()
+
+
+def test_a_state_directory_whose_last_records_cannot_be_written_is_given_back(tmp_path: Path) -> None:
+    def fail(step: str) -> None:
+        if step == "commit record":
+            raise OSError(errno.EIO, "Input/output error")
+
+    state = open_state(tmp_path, FakeClock(), fail)
+    key = digest_of("test", 1)
+    state.recorder.put(key, {"kind": "toy"}, Output(1), label="", run_id="run", seconds=1.0)
+    with pytest.raises(OSError, match="Input/output error"):
+        state.close()
+    again = open_state(tmp_path)
+    assert again.actions.get(key) is None
+    again.close()
+
+
 def test_answers_that_cannot_be_read_are_put_aside_and_asked_for_again(tmp_path: Path) -> None:
     state = open_state(tmp_path)
     state.close()
-    shutil.rmtree(tmp_path / "answers")
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "cache.db").write_bytes(b"no database" * 1000)
     state = open_state(tmp_path)
