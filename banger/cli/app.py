@@ -96,8 +96,12 @@ def _tree() -> LazyGroup:
     })  # fmt: skip
     cache = LazyGroup("cache", "Look at cached artifacts and remove them.", {
         "ls": Verb("cache_ls", "List artifacts."),
+        "du": Verb("cache_du", "Show what the cache takes, by kind."),
         "show": Verb("cache_show", "Show one artifact."),
+        "pin": Verb("cache_pin", "Keep an artifact, whatever else needs it."),
+        "unpin": Verb("cache_unpin", "Let go of a pinned artifact."),
         "prune": Verb("cache_prune", "Remove artifacts that nothing needs."),
+        "verify": Verb("cache_verify", "Read everything and say what is damaged."),
     })  # fmt: skip
     template = LazyGroup("template", "Look at frozen VMs, from which others start in a moment.", {
         "ls": Verb("template_ls", "List templates."),
@@ -107,6 +111,7 @@ def _tree() -> LazyGroup:
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
         "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
+        "salvage": Verb("daemon_salvage", "Rebuild a damaged database from what can be read of it."),
     })  # fmt: skip
     bench = LazyGroup("bench", "Show how long the stages of past creates took, or measure.", {
         "stages": Verb("bench", "Show how long the stages of past creates took."),

@@ -51,6 +51,11 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def artifact_path(digest: str, rest: str = "") -> str:
+    """The path of one artifact in the API; `digest` is what a user typed."""
+    return f"/v1/cache/{quote(digest, safe=':')}{rest}"
+
+
 def remote_error(code: str, message: str, hint: str | None) -> BangerError:
     """The daemon's error as the exception that it was there; a plain BangerError for a code not known here."""
     return _KINDS.get(code, BangerError)(message, hint=hint)

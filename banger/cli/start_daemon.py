@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 import banger
 from banger.cli.client import Client
 from banger.cli.decode import decode
+from banger.daemon.address import HINT_PREFIX
 from banger.model.errors import DaemonError
 from banger.model.paths import StatePaths, state_paths
 from banger.model.views import DaemonView, ShutdownView
@@ -62,7 +63,8 @@ def start(paths: StatePaths) -> Client:
                 time.sleep(20 * POLL_S)
                 child = _spawn(stderr)
             elif status is not None:
-                raise DaemonError(f"the daemon could not be started: {_reason(stderr, status)}", hint=_hint(paths))
+                reason, hint = _reason(stderr, status)
+                raise DaemonError(f"the daemon could not be started: {reason}", hint=hint or _hint(paths))
             time.sleep(POLL_S)
     raise DaemonError(f"the daemon did not answer within {START_DEADLINE_S:g} s", hint=_hint(paths))
 
@@ -88,10 +90,12 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_PREFIXES)}
 
 
-def _reason(stderr: IO[bytes], status: int) -> str:
+def _reason(stderr: IO[bytes], status: int) -> tuple[str, str | None]:
+    """What the daemon wrote last, and what it said to type."""
     stderr.seek(0)
-    lines = stderr.read()[-4000:].decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"exit status {status}"
+    lines = stderr.read()[-4000:].decode(errors="replace").rstrip().splitlines()
+    hint = lines.pop().removeprefix(HINT_PREFIX) if lines and lines[-1].startswith(HINT_PREFIX) else None
+    return (lines[-1].strip() if lines else f"exit status {status}"), hint
 
 
 def _hint(paths: StatePaths) -> str:

@@ -13,6 +13,8 @@ from banger.model.errors import DaemonError
 from banger.model.paths import SOCKET_NAME, StatePaths
 
 PRIVATE_MODE = 0o700
+HINT_PREFIX = "  try: "
+"""Begins the last line of what a daemon that cannot start writes to stderr, if there is something to type."""
 
 
 def make_run_dir(paths: StatePaths) -> int:

@@ -11,16 +11,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from banger import __version__
+from banger.daemon.cache_routes import add_cache_routes
 from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
 from banger.daemon.operations import json_value
 from banger.daemon.run_routes import add_run_routes
-from banger.daemon.schema import CreateBody, ErrorBody, PruneBody, ShutdownBody, TemplateBody, VmBody
+from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, TemplateBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
-    CacheEntryView,
     CheckView,
     DaemonView,
     OperationView,
@@ -56,7 +56,8 @@ def create_app(daemon: Daemon) -> FastAPI:
     )
     _add_vm_routes(app, daemon)
     _add_operation_routes(app, daemon)
-    _add_cache_routes(app, daemon)
+    _add_plan_routes(app, daemon)
+    add_cache_routes(app, daemon)
     add_run_routes(app, daemon)
     _add_template_routes(app, daemon)
     _add_daemon_routes(app, daemon)
@@ -133,24 +134,10 @@ def _add_operation_routes(app: FastAPI, daemon: Daemon) -> None:
         return Response(status_code=204)
 
 
-def _add_cache_routes(app: FastAPI, daemon: Daemon) -> None:
-    service = daemon.service
-
+def _add_plan_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.post("/v1/plan", response_model=PlanView)
     async def plan(body: VmBody) -> Response:
-        return _json(await service.plan_create(body.request()))
-
-    @app.get("/v1/cache", response_model=list[CacheEntryView])
-    async def cache_list() -> Response:
-        return _json(await service.cache_list())
-
-    @app.get("/v1/cache/{prefix}", response_model=CacheEntryView)
-    async def cache_show(prefix: Annotated[str, Path(max_length=71)]) -> Response:
-        return _json(await service.cache_show(prefix))
-
-    @app.post("/v1/cache/prune", response_model=OperationView, status_code=202)
-    async def cache_prune(body: PruneBody) -> Response:
-        return _json(daemon.prune(body.older_than_s), 202)
+        return _json(await daemon.service.plan_create(body.request()))
 
 
 def _add_template_routes(app: FastAPI, daemon: Daemon) -> None:

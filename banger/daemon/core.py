@@ -13,6 +13,7 @@ from banger.daemon.execution import Executions
 from banger.daemon.operations import Operation, Operations
 from banger.daemon.service import Emit, Service
 from banger.daemon.sessions import Sessions
+from banger.model.cache import PruneRequest
 from banger.model.errors import ConflictError, NotFoundError
 from banger.model.paths import StatePaths
 from banger.model.views import DaemonView, OperationView, ShutdownView
@@ -102,9 +103,15 @@ class Daemon:
         what = f"make a template of {image}"
         return self._begin(what, lambda emit: self.service.build_template(image, sizes, emit), attached=False)
 
-    def prune(self, older_than_s: float | None) -> OperationView:
-        """Begin to prune the cache."""
-        return self._begin("prune the cache", lambda emit: self.service.cache_prune(older_than_s, emit), attached=False)
+    def prune(self, request: PruneRequest) -> OperationView:
+        """Begin to prune the cache. Stops when nobody follows it any more."""
+        return self._begin("prune the cache", lambda emit: self.service.cache_prune(request, emit), attached=True)
+
+    def verify(self, *, repair: bool) -> OperationView:
+        """Begin to verify the cache. Stops when nobody follows it any more."""
+        return self._begin(
+            "verify the cache", lambda emit: self.service.cache_verify(emit, repair=repair), attached=True
+        )
 
     def shutdown(self, *, if_idle: bool) -> ShutdownView:
         """Ask the daemon to go. VMs stay."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
-from banger.daemon.address import PRIVATE_MODE, make_run_dir
+from banger.daemon.address import HINT_PREFIX, PRIVATE_MODE, make_run_dir
 from banger.model.errors import BangerError
 from banger.model.paths import LOCK_NAME, StatePaths, state_paths
 
@@ -43,6 +43,12 @@ def run(load: "Callable[[], OpenService]") -> int:
         return 1
     try:
         _serve(paths, run_dir, load)
+    except BangerError as error:
+        log.exception("daemon.refused")
+        sys.stderr.write(f"{error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"{HINT_PREFIX}{error.hint}\n")
+        return error.exit_status
     except BaseException:
         log.exception("daemon.failed")
         raise

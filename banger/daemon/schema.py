@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from banger.model.cache import PruneRequest
 from banger.model.exec import ExecRequest, TerminalSize
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
 from banger.model.vm import DEFAULT_IMAGE, VM_NAME, Sizes, VmRequest, WorkspaceRequest
@@ -99,9 +100,28 @@ class TemplateBody(Body):
 
 
 class PruneBody(Body):
-    """POST /v1/cache/prune. `older_than_s` None: everything that nothing needs."""
+    """POST /v1/cache/prune: what is to go. With nothing said: what is long unused or over the budget."""
 
     older_than_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    max_bytes: Annotated[int, Field(ge=0, le=1 << 62)] | None = None
+    everything: bool = False
+    dry_run: bool = False
+
+    def request(self) -> PruneRequest:
+        """Turn it into what the service takes."""
+        return PruneRequest(**self.model_dump())
+
+
+class VerifyBody(Body):
+    """POST /v1/cache/verify. `repair`: put right what can be."""
+
+    repair: bool = False
+
+
+class PinBody(Body):
+    """PUT /v1/cache/{prefix}/pin. `note`: why, for whoever wonders later."""
+
+    note: Annotated[str, Field(max_length=200)] = ""
 
 
 class ShutdownBody(Body):

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from banger.guest.exec_session import ExecSession
+from banger.model.cache import (
+    CacheEntryView,
+    CacheFilter,
+    CacheUsageView,
+    PruneRequest,
+    PruneView,
+    VerifyView,
+)
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView, TemplateView
+from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Sizes, VmRequest, VmView
 
 Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
@@ -71,16 +79,32 @@ class Service(Protocol):
         sort before it). Raises NotFoundError for a run or node that is not kept."""
         ...
 
-    async def cache_list(self) -> list[CacheEntryView]:
-        """Artifacts in the CAS, last used first."""
+    async def cache_list(self, wanted: CacheFilter) -> list[CacheEntryView]:
+        """Artifacts in the CAS for which the filter holds, last used first."""
         ...
 
     async def cache_show(self, prefix: str) -> CacheEntryView:
         """One artifact, by digest or a beginning of it. Raises SpecError if several begin so."""
         ...
 
-    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
-        """Remove artifacts that nothing needs, or only those last used more than `older_than_s` seconds ago."""
+    async def cache_usage(self) -> CacheUsageView:
+        """What the cache takes, by kind."""
+        ...
+
+    async def cache_pin(self, prefix: str, note: str) -> CacheEntryView:
+        """Keep one artifact, whatever else needs it, until it is unpinned. Raises as `cache_show`."""
+        ...
+
+    async def cache_unpin(self, prefix: str) -> CacheEntryView | None:
+        """Let go of a pin; None if its artifact is gone. Raises NotFoundError if there is no such pin."""
+        ...
+
+    async def cache_verify(self, emit: Emit, *, repair: bool) -> VerifyView:
+        """Read everything in the cache and say what is wrong; with `repair`, put right what can be."""
+        ...
+
+    async def cache_prune(self, request: PruneRequest, emit: Emit) -> PruneView:
+        """Remove artifacts that nothing needs, as far as the request goes. Operations may run meanwhile."""
         ...
 
     async def list_templates(self) -> list[TemplateView]:

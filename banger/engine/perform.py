@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
+import anyio.to_thread
 import msgspec
 
 from banger.engine.flights import Flight, Made
@@ -91,6 +92,7 @@ class Performer:
             return Performed(Output(None))
         assert digest is not None
         task = self._plan.tasks[node.id]
+        await self._verify_inputs(node)
         match task:
             case Query():
                 return await self._ask(node, task, digest)
@@ -101,6 +103,14 @@ class Performer:
                 return await self._apply(node, task, digest)
             case _:
                 raise AssertionError(f"{node.id} is of no known flavour")
+
+    async def _verify_inputs(self, node: Node) -> None:
+        """Read the big artifacts that were not verified in this boot, off the event loop. Raises DamagedError."""
+        cas, outputs = self._state.cas, self._values.outputs
+        for source in node.inputs.values():
+            for artifact in outputs[source].artifacts:
+                if not cas.is_verified(artifact):
+                    await anyio.to_thread.run_sync(cas.path, artifact)
 
     async def build(self, node: Node, digest: Digest, flight: Flight) -> Made:
         """Make an artifact, unless another process has made it by the time that it is ours to make."""
@@ -141,11 +151,13 @@ class Performer:
     def _flush(self) -> None:
         self._flushing = False
         if not self._state.claims.closed:
-            self._state.recorder.flush()
+            with suppress(BangerError):  # they are kept; whoever writes them next is told, and it is the run at its end
+                self._state.recorder.flush()
 
     async def _make(self, node: Node, flight: Flight) -> tuple[Output, float]:
         task = self._plan.tasks[node.id]
         assert isinstance(task, Build)
+        await self._verify_inputs(node)
         with self._state.scratch.on_demand() as place:
             ctx = self._context(node, place, flight.progress)
             self._checkpoint(node.id, "started")

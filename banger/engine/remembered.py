@@ -103,7 +103,7 @@ class Remembered:
         if not known:
             return None
         output = output_of(self._state, msgspec.convert(value, output_type(type(task))))
-        return output if all(self._state.cas.has(artifact) for artifact in output.artifacts) else None
+        return self._state.actions.if_whole(output)
 
 
 def output_of(state: State, value: object) -> Output:

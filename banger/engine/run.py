@@ -182,23 +182,28 @@ class Run:
         state, observer = self._engine.state, self.observer
         state.runs.begin(self.id, self._plan.what, self._plan.vm_id)
         observer.plan(self._expected)
-        try:
-            yield
-        finally:  # also when cancelled: it may have succeeded just before
-            self._engine.checkpoint("run", "concluded")
-            conclusion = self.decider.conclusion
-            state.recorder.flush()
-            with state.database.transaction():
-                if conclusion is not None and conclusion.keep:
-                    state.journal.hand_over(self.id)
-                if self.remembered.used:
-                    state.actions.touch(self.remembered.used)
-                how = "succeeded" if conclusion is not None and conclusion.succeeded else "failed"
-                state.runs.end(self.id, how, observer.seconds(), observer.records, observer.hits)
-                outputs = self.remembered.values.outputs
-                keep_story(state, self.id, self._graph, outputs, observer.records, observer.hits)
-            self._engine.checkpoint("run", "handed-over")
+        with state.cas.uses.operation():  # what is looked up or put from here on is not collected meanwhile
+            try:
+                yield
+            finally:  # also when cancelled: it may have succeeded just before
+                self._conclude()
         observer.event("summary", run_id=self.id, cached=observer.cached, ran=observer.ran, seconds=observer.seconds())
+
+    def _conclude(self) -> None:
+        state, observer = self._engine.state, self.observer
+        self._engine.checkpoint("run", "concluded")
+        conclusion = self.decider.conclusion
+        state.recorder.flush()
+        with state.database.transaction("run"):
+            if conclusion is not None and conclusion.keep:
+                state.journal.hand_over(self.id)
+            if self.remembered.used:
+                state.actions.touch(self.remembered.used)
+            how = "succeeded" if conclusion is not None and conclusion.succeeded else "failed"
+            state.runs.end(self.id, how, observer.seconds(), observer.records, observer.hits)
+            outputs = self.remembered.values.outputs
+            keep_story(state, self.id, self._graph, outputs, observer.records, observer.hits)
+        self._engine.checkpoint("run", "handed-over")
 
     def result(self) -> Mapping[str, Any]:
         """What each node put out. Raises the first error, with the others as its notes."""

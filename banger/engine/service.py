@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from banger.debian.namespaces import remove_scratch
+from banger.engine import cache
+from banger.engine.again import run_well
 from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
 from banger.engine.faults import checkpoint_from
@@ -20,7 +23,7 @@ from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.engine.tell import run_rows, run_view, why_view
 from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates
-from banger.engine.views import cache_entries, vm_state, vm_view
+from banger.engine.views import vm_state, vm_view
 from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
@@ -28,10 +31,18 @@ from banger.host.clock import boot_id
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
-from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError, TransientError
+from banger.model.cache import (
+    CacheEntryView,
+    CacheFilter,
+    CacheUsageView,
+    PruneRequest,
+    PruneView,
+    VerifyView,
+)
+from banger.model.errors import BangerError, ConflictError, TransientError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CheckView, PlanView, PruneView, TemplateView
+from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Sizes, VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
 from banger.plan.machine import HostFacts
@@ -63,7 +74,8 @@ class EngineService:
         try:
             with self._doing(vm, VmState.CREATING):
                 if not await self._restore(request, vm, name, emit):
-                    await self._engine.run(plan_create(request, vm=vm, name=name, host=self._facts()), emit)
+                    plan = plan_create(request, vm=vm, name=name, host=self._facts())
+                    await run_well(self._engine, plan, emit)
                     if not request.cold:
                         self._templates.make_behind(request.image, request.sizes, self._facts())
         except BangerError as error:
@@ -102,7 +114,7 @@ class EngineService:
                 await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=False)
                 plan = plan_start(record.request, vm=record.id, name=record.name, host=self._facts())
                 try:
-                    await self._engine.run(plan, emit)
+                    await run_well(self._engine, plan, emit)
                 except BangerError as error:
                     self._name_vm(error, record.id, record.name)
                     raise
@@ -187,27 +199,33 @@ class EngineService:
         """Why a node ran."""
         return why_view(self._state, node, run, against)
 
-    async def cache_list(self) -> list[CacheEntryView]:
+    async def cache_list(self, wanted: CacheFilter) -> list[CacheEntryView]:
         """Artifacts in the CAS, last used first."""
-        return cache_entries(self._state)
+        return await anyio.to_thread.run_sync(cache.entries, self._state, wanted)
 
     async def cache_show(self, prefix: str) -> CacheEntryView:
         """One artifact, by digest or the beginning of it."""
-        wanted = prefix.removeprefix("sha256:")
-        found = [
-            entry for entry in cache_entries(self._state) if entry.digest.removeprefix("sha256:").startswith(wanted)
-        ]
-        if not found:
-            raise NotFoundError(f"no artifact's digest begins with {prefix[:80]!r}", hint="banger cache ls")
-        if len(found) > 1:
-            raise SpecError(
-                f"{len(found)} artifacts begin with {prefix[:80]!r}: write more of it", hint="banger cache ls"
-            )
-        return found[0]
+        return cache.find(self._state, prefix)
 
-    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
-        """Remove what no VM and no remembered plan needs."""
-        return prune(self._state, older_than_s=older_than_s, in_use=bool(self._busy) or self._templates.is_busy)
+    async def cache_usage(self) -> CacheUsageView:
+        """What the cache takes, by kind."""
+        return await anyio.to_thread.run_sync(cache.usage, self._state)
+
+    async def cache_pin(self, prefix: str, note: str) -> CacheEntryView:
+        """Keep an artifact until it is unpinned."""
+        return cache.pin(self._state, prefix, note)
+
+    async def cache_unpin(self, prefix: str) -> CacheEntryView | None:
+        """Let go of a pin; None if its artifact is gone."""
+        return cache.unpin(self._state, prefix)
+
+    async def cache_verify(self, emit: Emit, *, repair: bool) -> VerifyView:
+        """Read everything, and put right what can be."""
+        return await cache.verify(self._state, emit, repair=repair)
+
+    async def cache_prune(self, request: PruneRequest, emit: Emit) -> PruneView:
+        """Remove what the request means and nothing keeps."""
+        return await prune(self._state, request, emit)
 
     async def doctor(self) -> list[CheckView]:
         """Look at the host."""

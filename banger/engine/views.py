@@ -1,10 +1,8 @@
-"""What there is, as it is shown: VMs and cached artifacts."""
+"""What there is, as it is shown: VMs."""
 
 from collections.abc import Iterable, Mapping
 
 from banger.host.pidfd import ProcessIdentity, is_alive
-from banger.model.digest import Digest
-from banger.model.views import CacheEntryView
 from banger.model.vm import SshEndpoint, VmView
 from banger.store.journal import Lease
 from banger.store.state import State
@@ -73,20 +71,3 @@ def _ssh_endpoint(state: State, record: VmRecord, leases: dict[str, Lease]) -> S
         known_hosts_file=str(state.vms_dir / record.id / "known_hosts"),
         host_key_alias=f"banger-{record.id}",
     )
-
-
-def cache_entries(state: State) -> list[CacheEntryView]:
-    """Artifacts that a remembered action stands for, last used first."""
-    entries: dict[Digest, CacheEntryView] = {}
-    for record in state.actions.all():
-        for artifact in record.output.artifacts:
-            if state.cas.has(artifact):
-                entries[artifact] = CacheEntryView(
-                    digest=artifact,
-                    kind=record.kind,
-                    size_bytes=state.cas.size(artifact),
-                    label=record.label,
-                    created_at=record.made_at,
-                    last_used_at=record.used_at,
-                )
-    return sorted(entries.values(), key=lambda entry: (-entry.last_used_at, entry.digest))

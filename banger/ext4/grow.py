@@ -5,25 +5,19 @@ resize2fs: images written here keep room for more group descriptors, so that no 
 """
 
 import contextlib
-import errno
-import fcntl
 import os
 import struct
 from pathlib import Path
-from typing import Final
 
 import anyio.from_thread
 import anyio.to_thread
 
 from banger.ext4.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
 from banger.host.process import run
+from banger.host.sparse import copy_sparse
 from banger.host.tools import get_tool
 from banger.model.errors import HostError, NotFoundError, SpecError
 
-_FICLONE: Final = 0x40049409  # linux/fs.h
-_NO_REFLINK = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM})
-_NO_KERNEL_COPY = frozenset({errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
-_CHUNK_BYTES = 16 << 20
 _DEADLINE_S = 120.0
 _MAGIC = 0xEF53
 _CLEAN = 1
@@ -73,54 +67,13 @@ def _clone(src: Path, dest: Path) -> None:
             raise HostError(f"{dest}: cannot be made: {error.strerror}") from error
         stack.callback(os.close, target)
         try:
-            if not _reflink(source, target):
-                _copy_data(source, target)
+            copy_sparse(source, target, anyio.from_thread.check_cancelled)
         except OSError as error:
             dest.unlink()
             raise HostError(f"{dest}: cannot be copied from {src}: {error.strerror}") from error
         except BaseException:
             dest.unlink()
             raise
-
-
-def _reflink(source: int, target: int) -> bool:
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError as error:
-        if error.errno not in _NO_REFLINK:
-            raise
-        return False
-    return True
-
-
-def _copy_data(source: int, target: int) -> None:
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
-                return
-            raise
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        _copy_range(source, target, start, end)
-
-
-def _copy_range(source: int, target: int, start: int, end: int) -> None:
-    while start < end:
-        anyio.from_thread.check_cancelled()
-        length = min(end - start, _CHUNK_BYTES)
-        try:
-            done = os.copy_file_range(source, target, length, start, start)
-        except OSError as error:
-            if error.errno not in _NO_KERNEL_COPY:
-                raise
-            done = os.pwrite(target, os.pread(source, length, start), start)
-        if not done:
-            raise OSError(errno.EIO, "the source became shorter")
-        start += done
 
 
 def _prepare(image: Path, size_bytes: int) -> bool:

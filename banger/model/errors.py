@@ -45,6 +45,10 @@ class HostError(BangerError):
     code = "host"
 
 
+class NoSpaceError(HostError):
+    """There is no room left where banger writes; the cache can give some back."""
+
+
 class TransientError(HostError):
     """The same call may succeed a little later: a network fault, a port just taken."""
 
@@ -80,6 +84,14 @@ class StoreError(BangerError):
 
     code = "store"
     exit_status = 2
+
+
+class MissingError(StoreError):
+    """An object is not in the CAS: to be made again."""
+
+
+class DamagedError(StoreError):
+    """An object was not what its digest says. It has been put aside, so that what comes next is a miss."""
 
 
 class DaemonError(BangerError):

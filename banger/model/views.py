@@ -1,4 +1,4 @@
-"""What the daemon shows besides VMs: plans, checks, timings, cached artifacts, itself. Plain data, JSON on the wire.
+"""What the daemon shows besides VMs: plans, checks, timings, itself. Plain data, JSON on the wire.
 
 Standard-library dataclasses, like banger.model.vm: the command line reads them and must start before anyone notices.
 Times are seconds; points in time are seconds since the epoch.
@@ -70,18 +70,6 @@ class CheckView:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheEntryView:
-    """One artifact in the CAS."""
-
-    digest: str
-    kind: str
-    size_bytes: int
-    label: str
-    created_at: float
-    last_used_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class TemplateView:
     """A frozen VM. `size_bytes`: what it takes on the disk; `current`: the next VM of its shape would start from it."""
 
@@ -93,14 +81,6 @@ class TemplateView:
     created_at: float
     last_used_at: float
     current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PruneView:
-    """What `cache prune` removed."""
-
-    removed: int
-    freed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The action cache: action digest -> what the action put out. Only successes of Builds are in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,12 +49,20 @@ class ActionCache:
         self._clock = clock
 
     def get(self, digest: Digest) -> Output | None:
-        """The remembered output, if every artifact of it is still there."""
+        """The remembered output, if every artifact of it is still there and sound; else it is a miss."""
         row = self._database.row("SELECT output_digest, value, artifacts FROM actions WHERE digest = ?", digest)
         if row is None:
             return None
-        output = _output(row["output_digest"], row["value"], row["artifacts"])
-        if not all(self._cas.has(artifact) for artifact in output.artifacts):
+        try:
+            output = _output(row["output_digest"], row["value"], row["artifacts"])
+        except msgspec.MsgspecError:  # not what was written: `cache verify` tells
+            return None
+        return self.if_whole(output)
+
+    def if_whole(self, output: Output) -> Output | None:
+        """An output, if every artifact of it is still there and sound."""
+        # Each is to be looked at: what is damaged is put aside, all of it at once.
+        if output.artifacts and not all([self._cas.has(artifact) for artifact in output.artifacts]):  # noqa: C419
             return None
         return output
 
@@ -100,11 +108,11 @@ class ActionCache:
     @property
     def in_transaction(self) -> bool:
         """Whether what is put now is durable only later."""
-        return self._database.connection.in_transaction
+        return self._database.in_transaction
 
     def put_rows(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """Remember many successes, all or none of them."""
-        with self._database.transaction() as connection:
+        """Remember many successes, all or none of them. Their artifacts are durable already: the CAS saw to it."""
+        with self._database.transaction("record") as connection:
             connection.executemany("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def load(self, wanted: int) -> dict[Digest, Row] | None:
@@ -115,44 +123,56 @@ class ActionCache:
         (count,) = self._database.rows("SELECT count(*) FROM actions")[0]
         if count > wanted * _WORTH_LOADING:
             return None
-        cursor = self._database.connection.cursor()
-        cursor.row_factory = None
-        return {row[0]: row for row in cursor.execute(f"SELECT {', '.join(Row.__annotations__)} FROM actions")}  # noqa: S608
+        rows = self._database.table(f"SELECT {', '.join(Row.__annotations__)} FROM actions")  # noqa: S608
+        return {row[0]: row for row in rows}  # type: ignore[misc]
 
     def output_of(self, row: Row) -> Output | None:
-        """What a loaded record says, if every artifact of it is still there."""
+        """What a loaded record says, if it can be read and every artifact of it is still there and sound."""
         _, output_digest, value, artifacts, _ = row
-        if artifacts == "[]":
-            return Output(msgspec.json.decode(value), (), output_digest)
-        output = _output(output_digest, value, artifacts)
-        return output if all(self._cas.has(artifact) for artifact in output.artifacts) else None
+        try:
+            if artifacts == "[]":
+                return Output(msgspec.json.decode(value), (), output_digest)
+            output = _output(output_digest, value, artifacts)
+        except msgspec.MsgspecError:
+            return None
+        return self.if_whole(output)
 
     def touch(self, digests: Iterable[str]) -> None:
         """Note that these were of use now: what is not used goes first."""
         now = self._clock.wall()
-        with self._database.transaction() as connection:
+        with self._database.transaction("touch") as connection:
             connection.executemany("UPDATE actions SET used_at = ? WHERE digest = ?", [(now, one) for one in digests])
 
-    def forget(self, digest: Digest) -> None:
-        """Drop a record; the artifacts stay until they are collected."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM actions WHERE digest = ?", (digest,))
+    def forget(self, *digests: Digest) -> None:
+        """Drop records; the artifacts stay until they are collected."""
+        with self._database.transaction("forget") as connection:
+            connection.executemany("DELETE FROM actions WHERE digest = ?", [(digest,) for digest in digests])
 
     def all(self) -> list[Record]:
-        """Every record, the oldest first."""
-        rows = self._database.rows("SELECT * FROM actions ORDER BY made_at, digest")
-        return [
-            Record(
-                digest=Digest(row["digest"]),
-                kind=row["kind"],
-                label=row["label"],
-                output=_output(row["output_digest"], row["value"], row["artifacts"]),
-                made_at=row["made_at"],
-                used_at=row["used_at"],
-                seconds=row["seconds"],
+        """Every record that can be read, the oldest first."""
+        return [record for _, record in self.examine() if record is not None]
+
+    def examine(self) -> Iterator[tuple[Digest, Record | None]]:
+        """Every record with its digest, the oldest first; None for one that cannot be read."""
+        for row in self._database.rows("SELECT * FROM actions ORDER BY made_at, digest"):
+            digest = Digest(row["digest"])
+            try:
+                output = _output(row["output_digest"], row["value"], row["artifacts"])
+            except msgspec.MsgspecError:
+                yield digest, None
+                continue
+            yield (
+                digest,
+                Record(
+                    digest=digest,
+                    kind=row["kind"],
+                    label=row["label"],
+                    output=output,
+                    made_at=row["made_at"],
+                    used_at=row["used_at"],
+                    seconds=row["seconds"],
+                ),
             )
-            for row in rows
-        ]
 
     def document(self, digest: Digest) -> dict[str, Canonical] | None:
         """What was hashed into this digest."""

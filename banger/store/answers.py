@@ -1,5 +1,9 @@
 """Answers of Queries, kept with the time they were given. A diskcache, without its pickle."""
 
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,12 @@ from banger.model.clock import Clock
 from banger.model.digest import Digest
 
 _Disk: Any = diskcache.Disk  # the library has no types, and a checker that infers some would hold us to them
+_NOT_ITS_DIRECTORY = (FileExistsError, NotADirectoryError)
+
+
+class _Entry(msgspec.Struct):
+    at: float
+    value: object
 
 
 class JsonDisk(_Disk):  # type: ignore[misc]
@@ -47,26 +57,46 @@ class JsonDisk(_Disk):  # type: ignore[misc]
 
 
 class Answers:
-    """Answers by action digest."""
+    """Answers by action digest. They can all be asked for again, so a damaged file is put aside and begun anew."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
-        self._cache: Any = diskcache.Cache(str(directory), disk=JsonDisk)
+        try:
+            self._cache: Any = diskcache.Cache(str(directory), disk=JsonDisk)
+        except (sqlite3.DatabaseError, *_NOT_ITS_DIRECTORY):
+            directory.rename(directory.with_name(f"{directory.name}.bad-{uuid.uuid4().hex[:8]}"))
+            self._cache = diskcache.Cache(str(directory), disk=JsonDisk)
         self._clock = clock
 
     def put(self, digest: Digest, value: object) -> None:
-        """Keep an answer given now."""
-        self._cache.set(digest, msgspec.json.encode({"at": self._clock.wall(), "value": value}).decode())
+        """Keep an answer given now, if it can be kept."""
+        text = msgspec.json.encode({"at": self._clock.wall(), "value": value}).decode()
+        with suppress(sqlite3.DatabaseError, OSError):
+            self._cache.set(digest, text)
 
     def get(self, digest: Digest, *, not_older_than_s: float | None) -> tuple[bool, object]:
         """(True, answer) if there is one and it is young enough (None: of any age); else (False, None)."""
-        text = self._cache.get(digest)
-        if text is None:
+        try:
+            text = self._cache.get(digest)
+            if not isinstance(text, str):
+                return False, None
+            entry = msgspec.json.decode(text, type=_Entry)
+        except (sqlite3.DatabaseError, OSError, msgspec.MsgspecError):
             return False, None
-        entry = msgspec.json.decode(text)
-        age = self._clock.wall() - entry["at"]
+        age = self._clock.wall() - entry.at
         if not_older_than_s is not None and not 0 <= age <= not_older_than_s:
             return False, None
-        return True, entry["value"]
+        return True, entry.value
+
+    def all(self) -> Iterator[tuple[Digest, float, object]]:
+        """Every answer: of which action, when it was given (seconds since the epoch), and what it is."""
+        try:
+            for key in self._cache.iterkeys():
+                text = self._cache.get(key)
+                if isinstance(text, str):
+                    entry = msgspec.json.decode(text, type=_Entry)
+                    yield Digest(str(key)), entry.at, entry.value
+        except (sqlite3.DatabaseError, OSError, TypeError, msgspec.MsgspecError):
+            return  # they can all be asked for again
 
     def clear(self) -> None:
         """Forget all of them."""

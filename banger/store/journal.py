@@ -10,6 +10,7 @@ import msgspec
 
 from banger.model.action import Scope
 from banger.model.digest import Digest
+from banger.model.errors import StoreError
 from banger.store.database import Database
 
 
@@ -53,29 +54,29 @@ class Journal:
         """Say what is about to be done."""
         row = [_to_column(name, getattr(lease, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(row))
-        with self._database.transaction() as connection:
+        with self._database.transaction("intend") as connection:
             connection.execute(f"INSERT OR REPLACE INTO leases ({', '.join(_COLUMNS)}) VALUES ({marks})", row)  # noqa: S608
 
     def hold(self, lease_id: str, value: object) -> None:
         """Say that it is done, and what came of it."""
-        with self._database.transaction() as connection:
+        with self._database.transaction("hold") as connection:
             connection.execute(
                 "UPDATE leases SET state = 'held', value = ? WHERE id = ?", (_to_column("value", value), lease_id)
             )
 
     def releasing(self, lease_id: str) -> None:
         """Say that it is about to be undone."""
-        with self._database.transaction() as connection:
+        with self._database.transaction("releasing") as connection:
             connection.execute("UPDATE leases SET state = 'releasing' WHERE id = ?", (lease_id,))
 
     def drop(self, lease_id: str) -> None:
         """Say that it is undone."""
-        with self._database.transaction() as connection:
+        with self._database.transaction("drop") as connection:
             connection.execute("DELETE FROM leases WHERE id = ?", (lease_id,))
 
     def hand_over(self, run_id: str) -> None:
         """The run has succeeded: what it holds belongs to the VM, or to the host, from now on."""
-        with self._database.transaction() as connection:
+        with self._database.transaction("hand-over") as connection:
             connection.execute("UPDATE leases SET run_id = NULL WHERE run_id = ?", (run_id,))
 
     def get(self, lease_id: str) -> Lease | None:
@@ -107,7 +108,12 @@ def _to_column(name: str, value: object) -> object:
 
 
 def _from_row(row: dict[str, object]) -> Lease:
-    for name in (*_AS_JSON, "value"):
-        if row[name] is not None:
-            row[name] = msgspec.json.decode(str(row[name]))
-    return msgspec.convert(row, Lease)
+    try:
+        for name in (*_AS_JSON, "value"):
+            if row[name] is not None:
+                row[name] = msgspec.json.decode(str(row[name]))
+        return msgspec.convert(row, Lease)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise StoreError(
+            f"the journal's lease {str(row['id'])[:80]!r} cannot be read: {error}", hint="banger daemon salvage"
+        ) from error

@@ -24,7 +24,9 @@ class StateLock:
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
-            raise ConflictError(f"{state_dir} is in use by process {holder or 'unknown'}") from None
+            raise ConflictError(
+                f"{state_dir} is in use by process {holder or 'unknown'}", hint="banger daemon stop"
+            ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
@@ -66,6 +68,25 @@ def is_free(state_dir: Path, name: str) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+@contextmanager
+def without_guests(state_dir: Path) -> Iterator[bool]:
+    """Keep guests out: one who comes during the block waits. False if there are some; then they stay.
+
+    One thread at a time: a second one would be taken for a guest.
+    """
+    with opening(state_dir):  # not in the moment in which somebody else asks whether the lock is free
+        fd = _open_lock(state_dir / "guests")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+    try:
+        yield alone
+    finally:
+        os.close(fd)
 
 
 def _open_lock(path: Path) -> int:

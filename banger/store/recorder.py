@@ -43,7 +43,7 @@ class Recorder:
     def get(self, digest: Digest) -> Output | None:
         """The remembered output as it is this moment, whichever process recorded it."""
         pending = self._outputs.get(digest)
-        return self._actions.get(digest) if pending is None else pending
+        return self._actions.get(digest) if pending is None else self._actions.if_whole(pending)
 
     def put(
         self,

@@ -99,4 +99,12 @@ MIGRATIONS: tuple[str, ...] = (
         size_bytes  INTEGER NOT NULL           -- of the artifacts that its newest execution put out
     ) STRICT;
     """,
+    """
+    CREATE TABLE pins (
+        digest      TEXT PRIMARY KEY,          -- of an artifact, which may be gone: its pin waits for it
+        note        TEXT NOT NULL,
+        pinned_at   REAL NOT NULL
+    ) STRICT;
+    DELETE FROM blobs;                         -- stamps have another form: inode, size, mtime, ctime and boot
+    """,
 )

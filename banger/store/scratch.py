@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from banger.store.files import refusals
+
 
 class Scratch:
     """`tmp/` in the state directory: same filesystem as the CAS, so that a finished file is linked, not copied."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with refusals(f"make {root}"):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def directory(self) -> Iterator[Path]:
@@ -51,7 +54,8 @@ class OnDemand:
     def _make(self) -> Path:
         if self._made is None:
             path = self._root / os.urandom(16).hex()
-            path.mkdir(mode=0o700)
+            with refusals("make a scratch directory"):
+                path.mkdir(mode=0o700)
             self._made = path
         return self._made
 

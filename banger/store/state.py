@@ -1,5 +1,6 @@
 """The state directory, opened: every part of the store over one database, and the names of what lies beside it."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from banger.store.actions import ActionCache
 from banger.store.cas import Cas
 from banger.store.claims import Claims
 from banger.store.database import Database
+from banger.store.files import Files, Reached, refusals, unwatched
 from banger.store.journal import Journal
 from banger.store.lock import GuestLock, StateLock, is_free, opening
 from banger.store.recorder import Recorder
@@ -20,7 +22,10 @@ from banger.store.scratch import Scratch
 if TYPE_CHECKING:
     from banger.store.answers import Answers
     from banger.store.history import History
+    from banger.store.pins import Pins
     from banger.store.vms import Vms
+
+DATABASE_NAME = "banger.db"
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class State:
         """Answers of Queries; opened when the first one is asked for, since a graph may have none."""
         from banger.store.answers import Answers
 
-        return Answers(self.root / "answers", self.clock)
+        with refusals(f"open {self.root / 'answers'}"):
+            return Answers(self.root / "answers", self.clock)
 
     @cached_property
     def history(self) -> "History":
@@ -64,6 +70,13 @@ class State:
         from banger.store.vms import Vms
 
         return Vms(self.database, self.clock)
+
+    @cached_property
+    def pins(self) -> "Pins":
+        """What the user wants kept."""
+        from banger.store.pins import Pins
+
+        return Pins(self.database, self.clock)
 
     @property
     def vms_dir(self) -> Path:
@@ -81,29 +94,35 @@ class State:
         return self.root / "ssh" / "id_ed25519"
 
     def close(self) -> None:
-        """Give the state directory back."""
-        if "answers" in self.__dict__:
-            self.answers.close()
-        self.recorder.flush()
-        self.claims.close()
-        self.database.close()
-        self.lock.release()
+        """Give the state directory back, also if the last records cannot be written; that is raised afterwards."""
+        with ExitStack() as last:
+            last.callback(self.lock.release)
+            last.callback(self.database.close)
+            last.callback(self.claims.close)
+            if "answers" in self.__dict__:
+                last.callback(self.answers.close)
+            self.recorder.flush()
 
 
-def open_state(root: Path, clock: Clock | None = None) -> State:
-    """Open a state directory, making it if need be. Raises ConflictError if it has an owner, StoreError if unusable."""
-    _make_directories(root)
-    with opening(root):
-        lock = StateLock(root)
-        return _open(root, clock or SystemClock(), lock, alone=is_free(root, "guests"))
+def open_state(root: Path, clock: Clock | None = None, reached: Reached = unwatched) -> State:
+    """Open a state directory, making it if need be. Raises ConflictError if it has an owner, StoreError if unusable.
+
+    `reached` is told every step of the write protocol, and every commit, before it is done.
+    """
+    with refusals(f"open {root}"):
+        _make_directories(root)
+        with opening(root):
+            lock = StateLock(root)
+            return _open(root, clock or SystemClock(), lock, reached, alone=is_free(root, "guests"))
 
 
 def join_state(root: Path, clock: Clock | None = None) -> State:
     """Open a state directory beside its owner and other guests, to make artifacts only. Raises StoreError."""
-    _make_directories(root)
-    with opening(root):
-        alone = is_free(root, "guests") and is_free(root, "lock")
-        return _open(root, clock or SystemClock(), GuestLock(root), alone=alone)
+    with refusals(f"open {root}"):
+        _make_directories(root)
+        with opening(root):
+            alone = is_free(root, "guests") and is_free(root, "lock")
+            return _open(root, clock or SystemClock(), GuestLock(root), unwatched, alone=alone)
 
 
 def _make_directories(root: Path) -> None:
@@ -111,25 +130,36 @@ def _make_directories(root: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, *, alone: bool) -> State:
-    database = Database(root / "banger.db")
-    cas = Cas(root / "cas", database)
-    scratch = Scratch(root / "tmp")
-    if alone:
-        scratch.sweep()
-        cas.sweep()
-    actions = ActionCache(database, cas, clock)
-    claims = Claims(root / "claims")
-    return State(
-        root=root,
-        lock=lock,
-        clock=clock,
-        database=database,
-        cas=cas,
-        actions=actions,
-        recorder=Recorder(actions, claims, clock),
-        claims=claims,
-        journal=Journal(database),
-        runs=Runs(database, clock),
-        scratch=scratch,
-    )
+def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, reached: Reached, *, alone: bool) -> State:
+    """Open all of it; if that fails, none of it is left open, and the lock is given back."""
+    is_owner = isinstance(lock, StateLock)
+    with ExitStack() as undo:
+        undo.callback(lock.release)
+        is_new = not (root / DATABASE_NAME).exists()
+        database = Database(root / DATABASE_NAME, reached, with_ballast=is_owner)
+        undo.callback(database.close)
+        cas = Cas(root / "cas", database, reached)
+        scratch = Scratch(root / "tmp")
+        claims = Claims(root / "claims")
+        undo.callback(claims.close)
+        if is_owner or is_new:
+            Files(reached).sync_directory(root)  # the names of all that was made above
+        if alone:
+            scratch.sweep()
+            cas.sweep()
+        actions = ActionCache(database, cas, clock)
+        state = State(
+            root=root,
+            lock=lock,
+            clock=clock,
+            database=database,
+            cas=cas,
+            actions=actions,
+            recorder=Recorder(actions, claims, clock),
+            claims=claims,
+            journal=Journal(database),
+            runs=Runs(database, clock),
+            scratch=scratch,
+        )
+        undo.pop_all()
+    return state

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from banger.model.clock import Clock
-from banger.model.errors import ConflictError, NotFoundError
+from banger.model.errors import ConflictError, NotFoundError, StoreError
 from banger.model.vm import VmRequest
 from banger.store.database import Database
 
@@ -31,7 +31,7 @@ class Vms:
     def add(self, vm_id: str, name: str, request: VmRequest) -> None:
         """Take the name. Raises ConflictError if another VM has it; the same VM again is fine."""
         try:
-            with self._database.transaction() as connection:
+            with self._database.transaction("vm") as connection:
                 connection.execute(
                     "INSERT INTO vms (id, name, request, created_at) VALUES (?, ?, ?, ?)"
                     " ON CONFLICT (id) DO UPDATE SET request = excluded.request",
@@ -64,9 +64,10 @@ class Vms:
 
 
 def _record(row: sqlite3.Row) -> VmRecord:
-    return VmRecord(
-        id=row["id"],
-        name=row["name"],
-        request=msgspec.json.decode(row["request"], type=VmRequest),
-        created_at=row["created_at"],
-    )
+    try:
+        request = msgspec.json.decode(row["request"], type=VmRequest)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"the record of VM {row['name']!r} cannot be read: {error}", hint="banger daemon salvage"
+        ) from error
+    return VmRecord(id=row["id"], name=row["name"], request=request, created_at=row["created_at"])

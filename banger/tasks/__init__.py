@@ -25,7 +25,9 @@ import msgspec
 
 from banger.model.action import Action, Flavour, Needs, Scope
 from banger.model.digest import Digest
+from banger.model.errors import StoreError
 from banger.model.handles import File, Tree
+from banger.store.scratch import remove_tree
 from banger.store.state import State
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "artifacts_in",
     "find_task",
     "input_types",
+    "materialize_tree",
     "output_type",
     "read_tree",
     "refs_of",
@@ -107,6 +110,14 @@ class Context:
         """Path of an artifact, verified, to be read only."""
         return self.state.cas.path(file.digest)
 
+    def materialize(self, file: File, dest: Path, *, writable: bool) -> None:
+        """Make an artifact appear at a path, without copying its bytes where the file system can share them."""
+        self.state.cas.materialize(file.digest, dest, writable=writable)
+
+    def materialize_tree(self, tree: Tree, dest: Path, *, writable: bool) -> None:
+        """Make the files of a tree appear below a directory, which must not exist. Raises StoreError for a bad name."""
+        materialize_tree(self.state, tree, dest, writable=writable)
+
     def keep(self, file: Path) -> File:
         """Make a finished file from `scratch` an artifact; its name in `scratch` goes."""
         size = file.stat().st_size
@@ -134,6 +145,23 @@ def read_tree(state: State, tree: Tree) -> dict[str, File]:
     """The files of a tree, by name. Raises StoreError if the listing is gone."""
     listing = msgspec.json.decode(state.cas.read(tree.listing.digest), type=dict[str, tuple[Digest, int]])
     return {name: File(digest, size) for name, (digest, size) in listing.items()}
+
+
+def materialize_tree(state: State, tree: Tree, dest: Path, *, writable: bool) -> None:
+    """Make the files of a tree appear below `dest`; a name with a slash is in a directory. All of it, or no `dest`."""
+    files = read_tree(state, tree)
+    for name in files:
+        if not all(part not in {"", ".", ".."} for part in name.split("/")) or "\0" in name:
+            raise StoreError(f"{tree.listing.digest} has an entry called {name[:80]!r}, which leads elsewhere")
+    dest.mkdir(mode=0o700)
+    try:
+        for name, file in files.items():
+            path = dest / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            state.cas.materialize(file.digest, path, writable=writable)
+    except BaseException:
+        remove_tree(dest, below=dest.parent)
+        raise
 
 
 class Task(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -19,10 +19,21 @@ from banger.daemon.service import Emit
 from banger.engine.bench_view import bench_view
 from banger.guest.channel import AgentChannel
 from banger.guest.exec_session import ExecSession
+from banger.model.cache import (
+    CacheEntryView,
+    CacheFilter,
+    CacheUsageView,
+    EvictionView,
+    KindUsageView,
+    ProblemView,
+    PruneRequest,
+    PruneView,
+    VerifyView,
+)
 from banger.model.errors import ActionError, ConflictError, NotFoundError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheEntryView, CacheState, CheckView, PlanNodeView, PlanView, PruneView, TemplateView
+from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, TemplateView
 from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
@@ -138,18 +149,51 @@ class FakeService:
         self._note("why", [node, run, against])
         return history.why(node, run, against)
 
-    async def cache_list(self) -> list[CacheEntryView]:
-        return [CacheEntryView(DIGEST, "image.rootfs", 200 << 20, "debian", 1_700_000_000.0, 1_700_000_100.0)]
+    async def cache_list(self, wanted: CacheFilter) -> list[CacheEntryView]:
+        self._note("cache_list", asdict(wanted))
+        entry = CacheEntryView(DIGEST, "image.rootfs", 200 << 20, "debian", 1_700_000_000.0, 1_700_000_100.0)
+        owned = replace(entry, disk_bytes=90 << 20, seconds=41.0, owners=["pin"] if self._pins() else [])
+        return [owned] if wanted.kind in {None, entry.kind} else []
 
     async def cache_show(self, prefix: str) -> CacheEntryView:
-        for entry in await self.cache_list():
+        for entry in await self.cache_list(CacheFilter()):
             if entry.digest.startswith(prefix) or entry.digest.removeprefix("sha256:").startswith(prefix):
                 return entry
         raise NotFoundError(f"no artifact begins with {prefix!r}", hint="banger cache ls")
 
-    async def cache_prune(self, older_than_s: float | None, emit: Emit) -> PruneView:
-        self._note("cache_prune", older_than_s)
-        return PruneView(removed=2, freed_bytes=3 << 20)
+    async def cache_usage(self) -> CacheUsageView:
+        kinds = [KindUsageView("image.rootfs", 1, 200 << 20, 90 << 20, 0 if self._pins() else 90 << 20)]
+        return CacheUsageView(kinds, 90 << 20, kinds[0].reclaimable_bytes, 1, 4096, 5 << 30)
+
+    async def cache_pin(self, prefix: str, note: str) -> CacheEntryView:
+        self._note("cache_pin", [prefix, note])
+        await self.cache_show(prefix)
+        self._pin_file.touch()
+        return await self.cache_show(prefix)
+
+    async def cache_unpin(self, prefix: str) -> CacheEntryView | None:
+        if not self._pins():
+            raise NotFoundError(f"no pin begins with {prefix!r}", hint="banger cache ls --owner pin")
+        self._pin_file.unlink()
+        return await self.cache_show(prefix)
+
+    async def cache_verify(self, emit: Emit, *, repair: bool) -> VerifyView:
+        self._note("cache_verify", repair)
+        found = os.environ.get("FAKE_DAMAGE")
+        problems = [ProblemView("damaged", DIGEST, "its 3 bytes hash to something else", repair)] if found else []
+        return VerifyView(3, 9 << 20, 2, 0.5, problems)
+
+    async def cache_prune(self, request: PruneRequest, emit: Emit) -> PruneView:
+        self._note("cache_prune", asdict(request))
+        gone = EvictionView("image.rootfs", "debian", 2, 3 << 20, 1_700_000_100.0, 41.0)
+        return PruneView(2, 3 << 20, request.dry_run, 7 << 20, 5 << 20, 41.0, [gone])
+
+    @property
+    def _pin_file(self) -> Path:
+        return self._dir / "pinned"
+
+    def _pins(self) -> bool:
+        return self._pin_file.exists()
 
     async def list_templates(self) -> list[TemplateView]:
         return [TemplateView(DIGEST, "debian", 2, 1024, 90 << 20, 1_700_000_000.0, 1_700_000_100.0, current=True)]

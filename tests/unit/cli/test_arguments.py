@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.cli.cache_prune import parse_age
+from banger.cli.amounts import parse_age
 from banger.cli.output import sanitised
 from banger.cli.sizes import defaults_for
 from banger.model.errors import SpecError
@@ -124,7 +124,7 @@ def test_programs_get_json(banger: Installation) -> None:
     assert json.loads(banger.ok("bench", "--json"))["modes"][0]["stages"][0]["stage"] == "image.rootfs"
     assert json.loads(banger.ok("cache", "ls", "--json"))[0]["kind"] == "image.rootfs"
     assert json.loads(banger.ok("cache", "show", "abab", "--json"))["size_bytes"] == 200 << 20
-    assert json.loads(banger.ok("cache", "prune", "--json")) == {"removed": 2, "freed_bytes": 3 << 20}
+    assert json.loads(banger.ok("cache", "prune", "--json"))["freed_bytes"] == 3 << 20
     assert json.loads(banger.ok("doctor", "--json"))[0]["status"] == "ok"
     assert json.loads(banger.ok("daemon", "status", "--json"))["operations"] == 0
 

@@ -1,5 +1,7 @@
 """Records reach the action cache in groups, and a table that was read in one go is believed no more than a row."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,33 @@ def test_a_table_is_not_read_for_a_few_records_of_many(recorder: Recorder, actio
     recorder.flush()
     assert actions.load(1) is None
     assert len(actions.load(10) or ()) == 20
+
+
+def test_records_are_written_also_while_another_thread_is_in_a_transaction(
+    tmp_path: Path, cas: Cas, clock: FakeClock
+) -> None:
+    database = Database(tmp_path / "banger.db")
+    actions = ActionCache(database, cas, clock)
+    recorder = Recorder(actions, Claims(tmp_path / "claims"), clock)
+    inside = threading.Event()
+
+    def write() -> None:
+        with database.transaction():
+            inside.set()
+            time.sleep(0.2)
+
+    other = threading.Thread(target=write)
+    other.start()
+    inside.wait(10)
+    put(recorder, 1, Output(1))
+    recorder.flush()
+    other.join()
+    assert actions.get(key(1)) == Output(1)
+
+
+def test_what_is_not_written_yet_and_has_lost_its_artifact_is_a_miss(recorder: Recorder, cas: Cas) -> None:
+    artifact = cas.put_bytes(b"artifact")
+    put(recorder, 1, Output(None, (artifact,)))
+    assert recorder.get(key(1)) is not None
+    cas.remove(artifact)
+    assert recorder.get(key(1)) is None

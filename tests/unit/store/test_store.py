@@ -87,7 +87,7 @@ def test_a_symlink_in_the_place_of_an_object_is_not_followed(cas: Cas, tmp_path:
     (tmp_path / "other").write_bytes(b"hello")
     place.unlink()
     place.symlink_to(tmp_path / "other")
-    with pytest.raises(StoreError, match="not in the cache"):
+    with pytest.raises(StoreError, match="a symbolic link lies in its place"):
         cas.path(digest)
 
 
