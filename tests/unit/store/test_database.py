@@ -1,7 +1,7 @@
 """The database says what is wrong with it in one line, and what can be read of a damaged one is not lost."""
 
-import errno
 import contextlib
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Any
