@@ -148,7 +148,10 @@ def _guest_spans(state: State, times: list[NodeRun], graph: Mapping[str, ToldNod
 
     So every stage is at most as much too late as the answer took to arrive.
     """
+    vmm = next((one for one in times if one.kind == "vm.boot" and one.outcome == "done"), None)
     agent = next((one for one in times if one.kind == GUEST_AGENT and one.outcome == "done"), None)
+    if vmm is None:  # a restored guest tells of the boot of its template, which was in another run
+        return []
     output = graph[agent.node].output if agent and agent.node in graph else None
     stages = state.history.documents([output]).get(output) if output is not None else None
     if agent is None or not isinstance(stages, dict):
@@ -157,9 +160,8 @@ def _guest_spans(state: State, times: list[NodeRun], graph: Mapping[str, ToldNod
     if not reached:
         return []
     kernel_s = agent.finished_s - reached[-1][0]
-    vmm = next((one for one in times if one.kind == "vm.boot" and one.outcome == "done"), None)
     spans = []
-    if vmm is not None and vmm.started_s <= kernel_s:
+    if vmm.started_s <= kernel_s:
         spans.append(SpanView(vmm.node, "vmm and firmware", vmm.started_s, kernel_s))
     before_s = 0.0
     for at_s, name in reached:
