@@ -22,6 +22,7 @@ from banger.store.runs import NodeRun
 from banger.store.state import State
 
 _NS = 1e9
+_LOOKED_THROUGH = 50
 GUEST_AGENT = "guest.agent"
 """Its answer is when the guest's boot reached each stage, in ns after the guest's kernel began."""
 
@@ -111,7 +112,7 @@ def why_view(state: State, node: str, run: str | None, against: str | None) -> W
 
 def _newest_with(state: State, node: str) -> PastRun:
     """The newest run that has the node: the last one may have been a deletion."""
-    for run in state.history.runs(50):
+    for run in state.history.likeliest(_LOOKED_THROUGH):
         if any(one.id == node for one in state.history.graph(run.id)):
             return run
     state.history.find(NEWEST)  # says so if there is none at all
