@@ -1,6 +1,6 @@
 """`banger bench create`: really make VMs and delete them, and show how long that took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,8 +21,8 @@ from banger.model.history import RunView
 from banger.model.progress import Event
 from banger.model.vm import VmRequest, VmView
 
-WAYS: tuple[tuple[str, Mapping[str, object]], ...] = (("boot", {}),)
-"""The ways in which a VM comes up, and what of the request chooses each."""
+BOOT = "boot"
+RESTORE = "restore"
 
 
 class Listening(QuietProgress):
@@ -50,8 +50,8 @@ def command(
 ) -> None:
     """Make N VMs one after another, each deleted before the next, and show how long their stages took.
 
-    One more is made first and not counted: it builds whatever is missing. Where there are several ways to bring a VM
-    up, they alternate (A B B A …), so that a host that grows slower does so for both.
+    N are booted and N restored from a template, in the order A B B A …, so that a host that grows slower does so for
+    both; with --cold, N are booted. Some are made first and not counted: they build whatever is missing.
     """
     if options["name"] is not None:
         raise SpecError("--name makes no sense here: each VM is another one")
@@ -74,25 +74,36 @@ def command(
 
 def measure(client: Client, request: VmRequest, runs: int, shown: Progress) -> list[RunView]:
     """Make and delete the VMs; what is measured is the run of each create."""
-    create_once(client, request, WAYS[0][1])
     views = []
-    order = alternating([name for name, _ in WAYS], runs)
+    order = alternating(ways(client, request, shown), runs)
     for number, way in enumerate(order, start=1):
-        run_id = create_once(client, request, dict(WAYS)[way])
-        views.append(fetch_run(client, run_id))
+        views.append(create_once(client, request, way))
         shown.say(f"{number} of {len(order)}: {way}, {seconds(views[-1].run.seconds)}")
     return views
 
 
-def alternating(ways: Sequence[str], runs: int) -> list[str]:
+def ways(client: Client, request: VmRequest, shown: Progress) -> list[str]:
+    """The ways in which such a VM comes up here, each tried once."""
+    create_once(client, request, BOOT)
+    if request.cold:
+        return [BOOT]
+    shape = {"image": request.image, "sizes": asdict(request.sizes)}
+    follow(client, client.post("/v1/templates", shape), shown)
+    if create_once(client, request, RESTORE).run.mode == "restored":
+        return [BOOT, RESTORE]
+    shown.say("no VM was restored: templates are off, or this one cannot be used; booting only")
+    return [BOOT]
+
+
+def alternating(names: Sequence[str], runs: int) -> list[str]:
     """Each way `runs` times, every round in the reverse order of the one before it: A B B A A B …"""
-    return [way for number in range(runs) for way in (ways if number % 2 == 0 else list(ways)[::-1])]
+    return [way for number in range(runs) for way in (names if number % 2 == 0 else list(names)[::-1])]
 
 
-def create_once(client: Client, request: VmRequest, way: Mapping[str, object]) -> str:
-    """Make one VM and delete it; return the id of the run that made it."""
+def create_once(client: Client, request: VmRequest, way: str) -> RunView:
+    """Make one VM and delete it; return the run that made it."""
     heard = Listening()
-    wanted = {**asdict(replace(request, ephemeral=False)), **way}
+    wanted = asdict(replace(request, ephemeral=False, cold=way == BOOT))
     try:
         made = follow(client, client.post("/v1/vms", {"vm": wanted, "attached": True}), heard)
     except InterruptedTooLateError as late:
@@ -100,6 +111,6 @@ def create_once(client: Client, request: VmRequest, way: Mapping[str, object]) -
         raise
     vm = decode(VmView, made)
     try:
-        return heard.run_id
+        return fetch_run(client, heard.run_id)
     finally:
         follow(client, client.delete(vm_path(vm.id)), QuietProgress())

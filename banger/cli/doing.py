@@ -4,6 +4,8 @@ DOING = {
     "disk.rootfs": "making the root disk",
     "disk.work": "making the work disk",
     "guest.agent": "waiting for the guest to boot",
+    "guest.clock": "telling the guest the time",
+    "guest.entropy": "giving the guest randomness of its own",
     "guest.identity": "telling the guest who it is",
     "guest.initramfs": "making the initramfs",
     "guest.programs": "looking at the guest programs",
@@ -23,6 +25,8 @@ DOING = {
     "vm.boot": "starting QEMU",
     "vm.directory": "making the VM's directory",
     "vm.record": "taking the VM's name",
+    "vm.restore": "starting QEMU from the template",
+    "vm.template": "booting a VM and freezing it",
     "workspace.inspect": "looking at the git checkout",
     "workspace.sync": "copying the git checkout",
 }

@@ -28,7 +28,7 @@ def command(run: str, *, chrome: str | None, html: str | None, json_lines: bool)
     """Say where the time of a run went: its critical path, and what the run would have taken without each step of it.
 
     RUN is an id from `banger runs ls` or the beginning of one. If none is given, it is the last run that made or
-    started something.
+    started a VM.
     """
     if sum(map(bool, (chrome, html, json_lines))) > 1:
         raise SpecError("--chrome, --html and --json exclude each other")

@@ -22,6 +22,7 @@ from banger.store.runs import NodeRun
 from banger.store.state import State
 
 _NS = 1e9
+_LOOKED_THROUGH = 50
 GUEST_AGENT = "guest.agent"
 """Its answer is when the guest's boot reached each stage, in ns after the guest's kernel began."""
 
@@ -111,7 +112,7 @@ def why_view(state: State, node: str, run: str | None, against: str | None) -> W
 
 def _newest_with(state: State, node: str) -> PastRun:
     """The newest run that has the node: the last one may have been a deletion."""
-    for run in state.history.runs(50):
+    for run in state.history.likeliest(_LOOKED_THROUGH):
         if any(one.id == node for one in state.history.graph(run.id)):
             return run
     state.history.find(NEWEST)  # says so if there is none at all
@@ -148,7 +149,10 @@ def _guest_spans(state: State, times: list[NodeRun], graph: Mapping[str, ToldNod
 
     So every stage is at most as much too late as the answer took to arrive.
     """
+    vmm = next((one for one in times if one.kind == "vm.boot" and one.outcome == "done"), None)
     agent = next((one for one in times if one.kind == GUEST_AGENT and one.outcome == "done"), None)
+    if vmm is None:  # a restored guest tells of the boot of its template, which was in another run
+        return []
     output = graph[agent.node].output if agent and agent.node in graph else None
     stages = state.history.documents([output]).get(output) if output is not None else None
     if agent is None or not isinstance(stages, dict):
@@ -157,9 +161,8 @@ def _guest_spans(state: State, times: list[NodeRun], graph: Mapping[str, ToldNod
     if not reached:
         return []
     kernel_s = agent.finished_s - reached[-1][0]
-    vmm = next((one for one in times if one.kind == "vm.boot" and one.outcome == "done"), None)
     spans = []
-    if vmm is not None and vmm.started_s <= kernel_s:
+    if vmm.started_s <= kernel_s:
         spans.append(SpanView(vmm.node, "vmm and firmware", vmm.started_s, kernel_s))
     before_s = 0.0
     for at_s, name in reached:

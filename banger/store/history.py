@@ -20,8 +20,9 @@ KEPT_RUNS = 200
 DOCUMENT_LIMIT_BYTES = 256 * 1024
 """A longer one is not kept: then only its digest is known to have changed."""
 NEWEST = "last"
-"""Stands for the newest run that made or started something: a deletion after it is not what anybody means."""
-_RELEASES = ("vm.delete", "vm.stop", "recover")
+"""Stands for the newest run that made or started a VM: not for its deletion, nor for a template made behind it."""
+BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "vm.template"))
+"""Sorts of runs that nobody means who says no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,14 @@ class History:
         )
         return [_past(row) for row in rows]
 
+    def likeliest(self, limit: int) -> list[PastRun]:
+        """The newest runs, the one that is most likely meant first."""
+        return sorted(self.runs(limit), key=lambda run: run.what in BY_THE_WAY)
+
     def find(self, ref: str) -> PastRun:
         """A run by its id, the beginning of it, or `last`. Raises NotFoundError, or SpecError if several begin so."""
         if ref == NEWEST:
-            found = [run for run in self.runs(KEPT_RUNS) if run.what not in _RELEASES][:1] or self.runs(1)
+            found = self.likeliest(KEPT_RUNS)[:1]
         else:
             rows = self._database.rows(
                 "SELECT rowid AS number, * FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2", ref

@@ -136,12 +136,14 @@ def test_bench_is_compared_with_a_run_or_with_an_earlier_answer(shared: Installa
 
 def test_bench_create_makes_and_deletes_what_it_was_told(banger: Installation) -> None:
     # The fake's creates are all its run 2.
-    done = banger.run("bench", "create", "--runs", "3")
+    done = banger.run("bench", "create", "--runs", "3", "--memory", "256")
     assert done.returncode == 0, done.stderr
     assert "warm, 3 runs" in done.stdout
     assert "3 of 3: boot, 2.00 s" in done.stderr
     calls = [json.loads(line)[0] for line in (banger.state / "calls.jsonl").read_text().splitlines()]
-    assert calls == ["create_vm", "delete_vm"] * 4
+    once = ["create_vm", "delete_vm"]
+    assert calls == [*once, "build_template", *once, *once * 3]
+    assert "booting only" in done.stderr  # the fake restores nothing
     assert banger.ok("vm", "list", "--json").strip() == "[]"
 
 

@@ -5,16 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from banger.engine.preview import preview
 from banger.engine.run import Engine
-from banger.engine.tell import run_rows, run_view, why_view
+from banger.engine.tell import mode_of, run_rows, run_view, why_view
 from banger.graph.timeline import critical_path, wall_without
 from banger.model.errors import BangerError, NotFoundError, SpecError
 from banger.model.history import REASONS, WhyView
 from banger.plan import Plan
 from banger.store import history as store_history
+from banger.store.runs import NodeRun
 from banger.store.state import State, open_state
 from banger.tasks import Context, File, Query, Ref
 from tests.fakes.clock import FakeClock
@@ -309,6 +311,25 @@ async def test_the_newest_run_is_the_newest_that_made_something(state: State) ->
     assert run_view(state, "last", CAPACITIES).run.what == "test"
     released = run_view(state, state.history.runs(1)[0].id, CAPACITIES)
     assert [node.id for node in released.nodes] == ["release:disk"]
+
+
+def _done(kind: str, flavour: str, cache: str = "none") -> NodeRun:
+    return NodeRun(kind, kind, flavour, cache, "done", 0.0, 0.0, 1.0, None)
+
+
+def test_cold_warm_and_restored_runs_are_told_apart() -> None:
+    boot, restore = _done("vm.boot", "effect"), _done("vm.restore", "effect")
+    hit, made = _done("image.rootfs", "build", "hit"), _done("image.rootfs", "build", "miss")
+    assert mode_of([hit, boot]) == "warm"
+    assert mode_of([made, boot]) == "cold"
+    assert mode_of([_done("image.resolve", "query", "miss"), boot]) == "warm"
+    assert mode_of([hit, restore]) == "restored"
+    assert mode_of([made]) == "other"
+    assert mode_of([replace_outcome(boot, "failed")]) == "other"
+
+
+def replace_outcome(one: NodeRun, outcome: str) -> NodeRun:
+    return msgspec.structs.replace(one, outcome=outcome)
 
 
 def test_every_reason_has_words() -> None:
