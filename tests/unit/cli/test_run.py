@@ -106,7 +106,7 @@ def test_ctrl_c_during_the_session_ends_with_130_and_deletes(banger: Installatio
     process = banger.begin("vm", "run", "--rm", "--name", "busy", "--ssh", "--", "sleep", "30")
     wait_until(banger.ssh_argv_file.exists)
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 130
     assert banger.names() == []
 
