@@ -92,7 +92,7 @@ def _tree() -> LazyGroup:
     })  # fmt: skip
     plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {
         "create": Verb("plan_vm_create", "Say what `vm create` would do, and how long it would take."),
-        "run": Verb("plan_vm_create", "Say what `vm run` would do: the same, up to the shell."),
+        "run": Verb("plan_vm_run", "Say what `vm run` would do before the shell or the command starts."),
     })  # fmt: skip
     cache = LazyGroup("cache", "Look at cached artifacts and remove them.", {
         "ls": Verb("cache_ls", "List artifacts."),

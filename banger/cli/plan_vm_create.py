@@ -1,4 +1,4 @@
-"""`banger plan vm create` and `plan vm run`: what would be done, what is there already, how long it would take."""
+"""`banger plan vm create`: what would be done, what is there already, how long it would take."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,36 +7,54 @@ import click
 
 from banger.cli.app import RemoteExitError
 from banger.cli.decode import decode
-from banger.cli.options import as_json, request_from, vm_options
+from banger.cli.options import Function, as_json, request_from, vm_options
 from banger.cli.output import name_of, print_json, seconds, short_digest, write_out
 from banger.cli.start_daemon import daemon
 from banger.model.errors import SpecError
 from banger.model.views import PlanNodeView, PlanView
+from banger.model.vm import VmRequest
 
 WORK_TO_DO = 10
 """The exit status that says so, if it is asked for."""
 
 
+def plan_options(function: Function) -> Function:
+    """Add the forms in which a plan can be had."""
+    options = [
+        as_json,
+        click.option("--dot", is_flag=True, help="Print the graph for Graphviz: … --dot | dot -Tsvg > plan.svg"),
+        click.option("--mermaid", is_flag=True, help="Print the graph for Mermaid, as Markdown pages show it."),
+        click.option("--html", metavar="FILE", help="Write one page with the graph, for a browser; - is stdout."),
+        click.option(
+            "--exit-code", is_flag=True, help=f"End with 0 if nothing is to be built, with {WORK_TO_DO} otherwise."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command("create")
 @vm_options
-@as_json
-@click.option("--dot", is_flag=True, help="Print the graph for Graphviz: … --dot | dot -Tsvg > plan.svg")
-@click.option("--mermaid", is_flag=True, help="Print the graph for Mermaid, as Markdown pages show it.")
-@click.option("--html", metavar="FILE", help="Write one page with the graph, to be opened in a browser; - is stdout.")
-@click.option("--exit-code", is_flag=True, help=f"End with 0 if nothing is to be built, with {WORK_TO_DO} otherwise.")
-def command(*, json_output: bool, dot: bool, mermaid: bool, html: str | None, exit_code: bool, **options: Any) -> None:
-    """Say what `vm create` or `vm run` with these options would do. Changes nothing.
+@plan_options
+def command(**options: Any) -> None:
+    """Say what `vm create` with these options would do. Changes nothing.
 
     Each line is a node; what it rests on is below it. Its state: hit (in the cache), miss (will be made, and why),
     unknown (depends on what is not known before the run), effect (live state, made each time), gate (a wait).
     """
-    if sum(map(bool, (json_output, dot, mermaid, html))) > 1:
+    show_plan(request_from(options), options, "banger plan vm create")
+
+
+def show_plan(request: VmRequest, options: dict[str, Any], title: str) -> None:
+    """Have the plan of a create, and show it as `options` say."""
+    forms = [name for name in ("json_output", "dot", "mermaid", "html") if options[name]]
+    if len(forms) > 1:
         raise SpecError("--json, --dot, --mermaid and --html exclude each other")
-    request = request_from(options)
     with daemon() as client:
         plan = decode(PlanView, client.post("/v1/plan", asdict(request)))
-    _show(plan, json_output=json_output, dot=dot, mermaid=mermaid, html=html)
-    if exit_code and work_to_do(plan):
+    _show(plan, forms[0] if forms else "", options["html"], title)
+    if options["exit_code"] and work_to_do(plan):
         raise RemoteExitError(WORK_TO_DO)
 
 
@@ -45,17 +63,17 @@ def work_to_do(plan: PlanView) -> bool:
     return any(node.flavour == "build" and node.cache != "hit" for node in plan.nodes)
 
 
-def _show(plan: PlanView, *, json_output: bool, dot: bool, mermaid: bool, html: str | None) -> None:
-    if json_output:
+def _show(plan: PlanView, form: str, path: str, title: str) -> None:
+    if form == "json_output":
         print_json(plan)
-    elif dot or mermaid:
+    elif form in {"dot", "mermaid"}:
         from banger.graph.render import text
 
-        print(text.dot(plan) if dot else text.mermaid(plan), end="")
-    elif html:
+        print(text.dot(plan) if form == "dot" else text.mermaid(plan), end="")
+    elif form == "html":
         from banger.graph.render.plan_page import plan_page
 
-        write_out(html, plan_page(plan, "banger plan vm create"))
+        write_out(path, plan_page(plan, title))
     else:
         for line in tree(plan):
             print(line)

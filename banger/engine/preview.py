@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from banger.engine.expect import expect
 from banger.engine.known import Known, look_up
 from banger.engine.tell import story_of
 from banger.graph.explain import Story, reason_of
@@ -18,10 +19,11 @@ def preview(state: State, plan: Plan, capacities: Mapping[str, int]) -> PlanView
     """Look up every node whose key can be known before the run, and run the rest on paper."""
     graph = plan.graph()
     known = look_up(state, plan, graph)
-    times, sizes = state.runs.typical_seconds(), state.history.sizes()
+    sizes = state.history.sizes()
     nodes = [node for node in graph.nodes.values() if node.action.flavour is not Flavour.RELEASE]
     hits = {name for name, cache in known.cache.items() if cache == "hit"}
-    expected = {node.id: times[node.action.kind] for node in nodes if node.action.kind in times and node.id not in hits}
+    times = expect(state, plan.what, graph, nodes)
+    expected = {name: seconds for name, seconds in times.typical.items() if name not in hits}
     foreseen = predict(graph, capacities, expected, hits)
     critical = set(binding_path(foreseen.ends, foreseen.bound_by))
     reasons = _reasons(state, plan, nodes, known)
@@ -33,7 +35,7 @@ def preview(state: State, plan: Plan, capacities: Mapping[str, int]) -> PlanView
             label=node.label,
             cache=known.cache[node.id],
             digest=known.digests.get(node.id),
-            last_s=state.runs.last_seconds(node.action.kind),
+            last_s=times.last.get(node.id),
             expected_s=0.0 if node.id in hits else expected.get(node.id),
             on_critical_path=node.id in critical,
             depends_on=list(graph.predecessors[node.id]),

@@ -30,7 +30,10 @@ def test_a_plan_and_the_run_after_it_agree_on_every_hit_and_the_time_is_accounte
     with_template: Banger, way: str
 ) -> None:
     banger, cold = with_template, ["--cold"] if way == "booted" else []
-    plan = {node["id"]: node for node in _json(banger, "plan", "vm", "create", *cold)["nodes"]}
+    plan = {
+        node["id"]: node
+        for node in json.loads(banger.ok("plan", "vm", "run", "--json", "--rm", *cold, "--", "true"))["nodes"]
+    }
     banger.ok("vm", "run", "--rm", *cold, "--", "true")
     view = _json(banger, "runs", "show", "last")
     ran = {node["id"]: node for node in view["nodes"] if node["flavour"] != "release"}

@@ -237,9 +237,8 @@ async def test_a_plan_honours_pools(state: State) -> None:
     plan = Plan("test")
     for name in ("a", "b", "c"):
         plan.add(ToyBuild(name=name), node=name)
-    state.runs.begin("r", "test", None)
-    await run(state, Plan("warm-up", None, dict(plan.tasks), list(plan.nodes)))
-    state.database.connection.execute("UPDATE kind_times SET seconds = '[2.0]'")
+    await run(state, Plan("test", None, dict(plan.tasks), list(plan.nodes)))
+    state.database.connection.execute("UPDATE node_runs SET started_s = 0.0, finished_s = 2.0")
     for record in state.actions.all():
         state.actions.forget(record.digest)
     assert preview(state, plan, {"cpu": 3}).predicted_s == pytest.approx(2.0)
@@ -249,6 +248,25 @@ async def test_a_plan_honours_pools(state: State) -> None:
     assert view.serial_s == pytest.approx(6.0)
     assert [node.starts_s for node in view.nodes] == [0.0, 2.0, 4.0]
     assert all(node.on_critical_path for node in view.nodes)
+
+
+async def test_a_node_is_expected_to_take_what_it_took_after_the_same_nodes(state: State) -> None:
+    def after(before: str) -> Plan:
+        plan = Plan("test", "vm1")
+        plan.add(ToyGate(), node="wait", after=[plan.add(ToyEffect(name=before), node=before)])
+        return plan
+
+    engine = Engine(state, capacities=CAPACITIES)
+    for before, took_s in (("boot", 5.0), ("restore", 0.5), ("boot", 7.0)):
+        await engine.run(after(before), lambda _: None)
+        newest = state.history.runs(1)[0].id
+        state.database.connection.execute(
+            "UPDATE node_runs SET started_s = 0, finished_s = ? WHERE run_id = ? AND node = 'wait'", (took_s, newest)
+        )
+        await engine.release("vm.delete", "vm1", state.journal.of_vm("vm1"), lambda _: None, graceful=False)
+    for before, typical_s, last_s in (("boot", 6.0, 7.0), ("restore", 0.5, 0.5)):
+        (wait,) = [node for node in preview(state, after(before), CAPACITIES).nodes if node.id == "wait"]
+        assert (wait.expected_s, wait.last_s) == (typical_s, last_s)
 
 
 async def test_a_plan_of_what_never_ran_predicts_nothing(state: State) -> None:
