@@ -130,9 +130,7 @@ def test_an_idle_daemon_goes_away_by_itself(banger: Installation) -> None:
 
 
 def test_a_daemon_with_a_running_vm_stays(banger: Installation) -> None:
-    banger.ok(
-        "vm", "create", BANGER_DAEMON_IDLE_S="2"
-    )  # a busy machine may need one between requests
+    banger.ok("vm", "create", BANGER_DAEMON_IDLE_S="2")  # a busy machine may need one between requests
     time.sleep(3.0)
     assert banger.daemon_pid()
 

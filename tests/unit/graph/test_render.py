@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,7 @@ from banger.graph.render.layout import BOX_HEIGHT, BOX_WIDTH, lay_out
 from banger.graph.render.plan_page import plan_page
 from banger.graph.render.run_page import run_page
 from banger.graph.render.text import dot, mermaid
+from banger.model.history import RunView, SpanView
 from banger.model.views import CacheState, PlanNodeView, PlanView
 from tests.fakes import history
 
@@ -61,7 +63,17 @@ class Page(HTMLParser):
         return [attrs for found, attrs in self.tags if found == tag and name in (attrs.get("class") or "").split()]
 
 
-@pytest.mark.parametrize("text", [plan_page(_plan(label=NASTY), NASTY), run_page(history.views(), NASTY)])
+def _nasty_plan() -> PlanView:
+    return PlanView([PlanNodeView(NASTY, NASTY, "build", NASTY, "miss", NASTY, pools=[NASTY])])
+
+
+def _nasty_run() -> RunView:
+    view = history.run_view(1)
+    nodes = [replace(node, id=NASTY, kind=NASTY, label=NASTY, bound_by=NASTY, digest=NASTY) for node in view.nodes]
+    return replace(view, run=replace(view.run, what=NASTY), nodes=nodes, spans=[SpanView(NASTY, NASTY, 0.0, 1.0)])
+
+
+@pytest.mark.parametrize("text", [plan_page(_nasty_plan(), NASTY), run_page([_nasty_run()], NASTY)])
 def test_a_page_is_whole_in_itself_and_runs_nothing_that_a_name_says(text: str) -> None:
     page = Page(text)
     for tag, attrs in page.tags:
