@@ -33,7 +33,7 @@ def look(lines: list[list[str]]) -> None:
 
 
 def test_a_disk_that_is_full_anywhere_in_the_work_is_told_as_such_and_loses_nothing(tmp_path: Path) -> None:
-    look(on_a_small_disk(tmp_path, "8", "320", "12"))
+    look(on_a_small_disk(tmp_path, "8", "424", "16"))
 
 
 def test_from_a_disk_that_is_full_to_the_last_byte_something_can_still_be_removed(tmp_path: Path) -> None:
