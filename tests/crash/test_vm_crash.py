@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.fakes.installation import wait_until
 from tests.real import Banger
@@ -28,8 +29,23 @@ BUILDS = {
     "image.packages": ("started", "made"),
     "image.bootstrap": ("started",),
 }
-APPLY_POINTS = [f"{node}:{point}" for node in EFFECTS for point in APPLYING]
-UNDO_POINTS = [f"{node}:{point}" for node in EFFECTS for point in UNDOING]
+ALWAYS_WHOLE = frozenset({"vm.boot", "vm.record", "guest.initramfs"})
+
+
+def boundaries(points_of: dict[str, tuple[str, ...]]) -> list[ParameterSet]:
+    """Every point of every node: of some nodes all each time, of the others one each time and the rest every night."""
+    return [
+        pytest.param(
+            f"{node}:{point}", marks=() if node in ALWAYS_WHOLE or index == turn % len(points) else pytest.mark.nightly
+        )
+        for turn, (node, points) in enumerate(points_of.items())
+        for index, point in enumerate(points)
+    ]
+
+
+APPLY_POINTS = boundaries(dict.fromkeys(EFFECTS, APPLYING))
+UNDO_POINTS = boundaries(dict.fromkeys(EFFECTS, UNDOING))
+BUILD_POINTS = boundaries(BUILDS)
 RUN_POINTS = ["run:concluded", "run:handed-over"]
 
 
@@ -59,7 +75,7 @@ def test_the_daemon_killed_in_a_create_leaves_nothing(banger: Banger, fault: str
     settle(banger)
 
 
-@pytest.mark.parametrize("fault", [f"{kind}:{point}" for kind, points in BUILDS.items() for point in points])
+@pytest.mark.parametrize("fault", BUILD_POINTS)
 def test_the_daemon_killed_in_a_build_leaves_nothing_and_builds_on(banger: Banger, fault: str) -> None:
     banger.stop()
     banger.forget(fault.partition(":")[0])
