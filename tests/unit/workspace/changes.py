@@ -131,7 +131,8 @@ def conflicted(repo: Repo) -> None:
     repo.git("checkout", "-q", "main")
     repo.write("README", "ours\n")
     repo.commit()
-    subprocess.run(["git", "-C", repo.root, "merge", "-q", "other"], check=False, capture_output=True)
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]  # a bare machine has none of its own
+    subprocess.run(["git", "-C", repo.root, *identity, "merge", "-q", "other"], check=False, capture_output=True)
 
 
 CHANGES: dict[Callable[[Repo], None], str] = {
