@@ -98,7 +98,7 @@ class Conversation:
         if self.welcome.protocol != PROTOCOL_VERSION:
             raise GuestError(
                 f"guest agent {self.welcome.version} speaks protocol {self.welcome.protocol}, not {PROTOCOL_VERSION}",
-                hint="banger vm restart <vm>",
+                hint="banger vm stop <vm> && banger vm start <vm>",
             )
         return self.welcome
 
