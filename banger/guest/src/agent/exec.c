@@ -37,8 +37,8 @@ static void hang_up(struct exec *exec)
     exec->orphan = 1;
     exec->kill_ns = system_monotonic_ns() + HANG_UP_NS;
     exec_close(&exec->in);
-    exec_close(&exec->out.fd);
-    exec_close(&exec->err.fd);
+    if (exec->terminal) /* its last holder: the kernel hangs up too */
+        exec_close(&exec->out.fd);
     sweep(exec->pid, SIGHUP);
     kill(exec->pid, SIGHUP); /* a child that has not come to setsid(2) yet is in no session of its own */
 }

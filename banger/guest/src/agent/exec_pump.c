@@ -25,14 +25,14 @@ size_t exec_poll(struct session *session, struct pollfd *wait)
 
     for (size_t i = 0; i < EXEC_MOST; i++) {
         struct exec *exec = &session->execs[i];
-        int can_send = session->output_used == 0 && exec->window > 0;
+        int can_take = exec->orphan || (session->output_used == 0 && exec->window > 0);
 
-        if (!exec->pid || exec->orphan)
+        if (!exec->pid)
             continue;
         exec->in_ready = exec->out.ready = exec->err.ready = 0;
         wait[count++] = (struct pollfd){exec->input_used > 0 || exec->input_ended ? exec->in : -1, POLLOUT, 0};
-        wait[count++] = (struct pollfd){can_send ? exec->out.fd : -1, POLLIN, 0};
-        wait[count++] = (struct pollfd){can_send ? exec->err.fd : -1, POLLIN, 0};
+        wait[count++] = (struct pollfd){can_take ? exec->out.fd : -1, POLLIN, 0};
+        wait[count++] = (struct pollfd){can_take ? exec->err.fd : -1, POLLIN, 0};
     }
     return count;
 }
@@ -44,7 +44,7 @@ void exec_polled(struct session *session, const struct pollfd *wait, size_t coun
     for (size_t i = 0; i < EXEC_MOST && wait < end; i++) {
         struct exec *exec = &session->execs[i];
 
-        if (!exec->pid || exec->orphan)
+        if (!exec->pid)
             continue;
         exec->in_ready = wait++->revents != 0;
         exec->out.ready = wait++->revents != 0;
@@ -129,6 +129,8 @@ static void send_number(struct session *session, const struct exec *exec, uint8_
 static void give_back(struct exec *exec)
 {
     exec_close(&exec->in);
+    exec_close(&exec->out.fd);
+    exec_close(&exec->err.fd);
     waitpid(exec->pid, NULL, 0);
     exec->pid = 0;
 }
@@ -150,10 +152,32 @@ static void pump_one(struct session *session, struct exec *exec)
     }
 }
 
+/* Nobody hears it: but a program that says something while it cleans up must not die of SIGPIPE. */
+static void discard(struct output *output)
+{
+    static char nobody[EXEC_CHUNK];
+
+    if (output->fd < 0 || !output->ready)
+        return;
+    output->ready = 0;
+    if (read(output->fd, nobody, sizeof nobody) == 0)
+        exec_close(&output->fd);
+}
+
+static void discard_all(struct session *session)
+{
+    for (size_t i = 0; i < EXEC_MOST; i++)
+        if (session->execs[i].pid && session->execs[i].orphan) {
+            discard(&session->execs[i].out);
+            discard(&session->execs[i].err);
+        }
+}
+
 void exec_pump(struct session *session)
 {
     static size_t turn; /* another slot comes first each time, so that nobody starves */
 
+    discard_all(session);
     turn = (turn + 1) % EXEC_MOST;
     for (size_t i = 0; i < EXEC_MOST && session_room(session); i++) {
         struct exec *exec = &session->execs[(turn + i) % EXEC_MOST];
