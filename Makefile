@@ -21,9 +21,10 @@ run: setup ## Boot a VM and run `uname -a` in it
 bench-create: setup ## Make and delete VMs, and show stage times; ARGS="--runs 20"
 	@$(BIN)/banger bench create $(ARGS)
 
+# A file's tests share what they have made, so they stay together; and the long files come first.
 test: setup ## Run the linters and every test that this machine can run
 	@scripts/setup.sh --tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 nightly: setup ## Run the tests that take too long for every change
 	@scripts/setup.sh --nightly

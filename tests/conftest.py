@@ -1,6 +1,8 @@
 """Which tests run when, and fixtures for tests that boot real guests: the kernel and the image are made once."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +20,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def ready_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory with kernel and image, its daemon down: the first run of a new user."""
-    banger = Banger(tmp_path_factory.mktemp("ready"))
+    """A state directory with kernel and image, its daemon down, made by the first worker that wants it."""
+    ours = tmp_path_factory.getbasetemp()
+    shared = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+    with (shared / "ready.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "ready" / "state").is_dir():
+            make_ready(shared / "making")
+            (shared / "making").rename(shared / "ready")
+    return shared / "ready" / "state"
+
+
+def make_ready(home: Path) -> None:
+    """Do the first run of a new user."""
+    banger = Banger(home)
     try:
         assert banger.ok("vm", "run", "--rm", "--", "echo", "hello") == "hello\n"
     finally:
         banger.stop()
     assert banger.litter() == []
-    return banger.state
 
 
 @pytest.fixture(scope="module")
