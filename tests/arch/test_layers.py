@@ -12,6 +12,7 @@ MODULES = sorted((ROOT / "banger").rglob("*.py"))
 LONGEST_LINES = 400
 
 
+@pytest.mark.requirement("DMN-014")
 def test_the_import_contracts_hold() -> None:
     lint = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],

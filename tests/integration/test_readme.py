@@ -56,6 +56,7 @@ def app(banger: Banger) -> Iterator[Path]:
     shutil.rmtree(banger.home / "src")
 
 
+@pytest.mark.requirement("WSP-001")
 @pytest.mark.usefixtures("app")
 def test_every_command_of_the_readme_works(banger: Banger) -> None:
     banger.env["PATH"] = f"{Path(BANGER).parent}:{banger.env['PATH']}"

@@ -120,6 +120,7 @@ async def test_a_root_disk_without_a_filesystem_is_told(boot: Boot, tmp_path: Pa
         assert "mount root disk /dev/vda: " in (await agent.healthz()).failure
 
 
+@pytest.mark.requirement("DSK-001", "DSK-006", "DSK-009")
 async def test_the_work_disk_is_root_s_home_and_keeps_its_keys(
     boot: Boot, root_disk: Path, tmp_path: Path, keys: Keys
 ) -> None:

@@ -78,6 +78,7 @@ async def test_root_logs_in_with_the_key_to_the_machine_that_was_named(machine: 
     assert (await machine.agent.healthz()).failure == ""
 
 
+@pytest.mark.requirement("SSH-004", "SEC-002")
 async def test_sshd_keeps_its_strict_modes_and_takes_keys_only(machine: Machine) -> None:
     settings = (await machine.output("/usr/sbin/sshd -T -h /run/banger/ssh_host_ed25519_key")).splitlines()
     for setting in ("strictmodes yes", "permitrootlogin without-password", "passwordauthentication no"):

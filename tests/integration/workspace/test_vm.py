@@ -42,6 +42,7 @@ def checkout(banger: Banger) -> Path:
     return repository
 
 
+@pytest.mark.requirement("CLI-003", "CLI-004", "WSP-003")
 def test_the_checkout_arrives_with_its_changes_and_nothing_else(banger: Banger, checkout: Path) -> None:
     done = banger.run("vm", "run", "--rm", str(checkout / "sub"), "--", "sh", "-c", f"{SHOW}; exit 42")
     assert done.returncode == 42, done.stderr
@@ -60,6 +61,7 @@ def test_the_checkout_arrives_with_its_changes_and_nothing_else(banger: Banger, 
     assert banger.litter() == []
 
 
+@pytest.mark.requirement("CLI-009", "WSP-004")
 def test_untracked_files_come_if_asked_for_and_ignored_ones_never(banger: Banger, checkout: Path) -> None:
     listed = banger.ok("vm", "run", "--dry-run", "--include-untracked", str(checkout)).split()
     words = ("--include-untracked", "--branch", "trial", str(checkout), "--", "sh", "-c")

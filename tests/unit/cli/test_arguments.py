@@ -38,6 +38,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.requirement("CLI-001", "CLI-007", "CLI-008")
 @pytest.mark.parametrize(("words", "reason"), REFUSED, ids=[" ".join(words) for words, _reason in REFUSED])
 def test_what_cannot_be_is_refused_in_one_line_before_anything_is_done(
     shared: Installation, words: list[str], reason: str
@@ -51,6 +52,7 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_done(
     assert not shared.state.exists()
 
 
+@pytest.mark.requirement("CLI-061")
 @pytest.mark.parametrize("words", [["--help"], ["vm", "--help"], ["vm", "run", "--help"], ["--version"]])
 def test_help_and_version_write_nothing(banger: Installation, words: list[str], tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
@@ -58,6 +60,7 @@ def test_help_and_version_write_nothing(banger: Installation, words: list[str], 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.requirement("CLI-024")
 @pytest.mark.parametrize(
     ("cpus", "memory_mib", "shown"),
     [(1, 512, ("1", "256")), (2, 4096, ("2", "1024")), (8, 65536, ("2", "8192")), (64, 262144, ("4", "8192"))],
@@ -157,6 +160,7 @@ def test_several_vms_are_handled_and_every_failure_is_told(banger: Installation)
     assert banger.names() == []
 
 
+@pytest.mark.requirement("CLI-044")
 def test_doctor_fails_if_a_check_fails(banger: Installation) -> None:
     done = banger.run("doctor", FAKE_DOCTOR="fail")
     assert done.returncode == 1
@@ -178,6 +182,7 @@ def test_a_bug_shows_no_traceback_and_no_internals(banger: Installation) -> None
     assert "secret internals" in banger.paths.daemon_log.read_text()
 
 
+@pytest.mark.requirement("CLI-055")
 def test_completion_asks_a_running_daemon_and_never_starts_one(banger: Installation) -> None:
     words = {"_BANGER_COMPLETE": "bash_complete", "COMP_WORDS": "banger vm ssh b", "COMP_CWORD": "3"}
     assert banger.run(**words).stdout.strip() == ""

@@ -23,6 +23,7 @@ def repo(tmp_path: Path) -> Repo:
     return made
 
 
+@pytest.mark.requirement("CLI-020", "WSP-008")
 @pytest.mark.anyio
 @pytest.mark.parametrize("option", LISTED)
 async def test_the_list_is_what_a_real_run_ships_and_nothing_else_happens(
@@ -48,6 +49,7 @@ def test_names_that_a_terminal_could_obey_are_quoted(banger: Installation, repo:
     assert '"\\033]0;evil\\007"' in banger.ok("vm", "run", "--dry-run", str(repo.root)).splitlines()
 
 
+@pytest.mark.requirement("CLI-021")
 def test_untracked_files_that_stay_behind_are_told_of_in_one_line(banger: Installation, repo: Repo) -> None:
     done = banger.run("vm", "run", str(repo.root), "--", "true")
     notices = [line for line in done.stderr.splitlines() if "untracked" in line]

@@ -277,6 +277,7 @@ def test_a_terminal_whose_banger_is_killed_hangs_up(box: Installation) -> None:
     os.close(terminal.theirs)
 
 
+@pytest.mark.requirement("CLI-004", "CLI-005", "CLI-015")
 def test_vm_run_needs_no_ssh_for_a_command(box: Installation) -> None:
     argv = box.argv("vm", "run", "--rm", "-q", "--name", "deaf-1", "--", "sh", "-c", "cat; exit 42")
     done = subprocess.run(argv, env=box.env, input=b"\0data", capture_output=True, check=False, timeout=60)

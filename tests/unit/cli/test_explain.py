@@ -134,6 +134,7 @@ def test_bench_is_compared_with_a_run_or_with_an_earlier_answer(shared: Installa
     assert "is not what `banger bench --json` prints" in done.stderr
 
 
+@pytest.mark.requirement("TST-014")
 def test_bench_create_makes_and_deletes_what_it_was_told(banger: Installation) -> None:
     # The fake's creates are all its run 2.
     done = banger.run("bench", "create", "--runs", "3", "--memory", "256")

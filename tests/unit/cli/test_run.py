@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.installation import Installation, wait_until
 
 
+@pytest.mark.requirement("CLI-004")
 @pytest.mark.parametrize("status", [0, 1, 2, 42, 126, 127, 255])
 def test_the_exit_status_of_the_command_is_bangers_own(shared: Installation, status: int) -> None:
     done = shared.run("vm", "run", "--rm", "--ssh", "--", "sh", "-c", f"echo out; exit {status}")
@@ -22,12 +23,14 @@ def test_the_exit_status_of_the_command_is_bangers_own(shared: Installation, sta
     assert "banger:" not in done.stderr
 
 
+@pytest.mark.requirement("CLI-004")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_command_that_a_signal_ended_gives_128_and_its_number(shared: Installation, number: signal.Signals) -> None:
     done = shared.run("vm", "run", "--rm", "--ssh", "--", "sh", "-c", f"kill -{number} $$")
     assert done.returncode == 128 + number
 
 
+@pytest.mark.requirement("CLI-006")
 def test_a_failure_of_ssh_itself_is_told_apart_from_a_command_that_ends_with_255(shared: Installation) -> None:
     done = shared.run("vm", "run", "--rm", "--ssh", "--", "true", FAKE_SSH_COMPLAINT="Host key verification failed.")
     assert done.returncode == 1
@@ -45,6 +48,7 @@ def test_standard_input_reaches_the_command(shared: Installation) -> None:
     assert done.stdout == b"\x00data"
 
 
+@pytest.mark.requirement("CLI-031")
 def test_ssh_is_told_everything_and_reads_no_configuration(banger: Installation) -> None:
     banger.run("vm", "run", "--rm", "--name", "box", "--ssh", "--", "true")
     argv = banger.ssh_argv()
@@ -70,6 +74,7 @@ def test_a_command_with_a_workspace_runs_in_the_checkout() -> None:
     assert remote_shell("/root/repo") == 'cd /root/repo; exec "${SHELL:-/bin/sh}" -l'
 
 
+@pytest.mark.requirement("CLI-011", "TST-005")
 def test_rm_deletes_the_vm_whatever_the_exit_status(banger: Installation) -> None:
     banger.run("vm", "run", "--rm", "--name", "good", "--ssh", "--", "true")
     banger.run("vm", "run", "--rm", "--name", "bad", "--ssh", "--", "false")
@@ -81,6 +86,7 @@ def test_rm_says_nothing_about_a_vm_that_is_still_running(shared: Installation) 
     assert "still running" not in shared.run("vm", "run", "--rm", "--ssh", "--", "true").stderr
 
 
+@pytest.mark.requirement("CLI-012")
 def test_a_create_that_fails_leaves_nothing_to_delete(banger: Installation) -> None:
     done = banger.run("vm", "run", "--rm", "--name", "fail-1", "--ssh", "--", "true")
     assert done.returncode == 1
@@ -88,6 +94,7 @@ def test_a_create_that_fails_leaves_nothing_to_delete(banger: Installation) -> N
     assert "delete_vm" not in banger.calls()
 
 
+@pytest.mark.requirement("CLI-013", "SSH-012", "TST-005")
 def test_a_guest_whose_ssh_never_answers_is_kept_for_its_logs(banger: Installation) -> None:
     done = banger.run("vm", "run", "--rm", "--name", "deaf-1", "--ssh", "--", "true", FAKE_SSH_WAIT_S="0.3")
     assert done.returncode == 1
@@ -97,12 +104,14 @@ def test_a_guest_whose_ssh_never_answers_is_kept_for_its_logs(banger: Installati
     assert "delete_vm" not in banger.calls()
 
 
+@pytest.mark.requirement("CLI-016")
 def test_without_rm_the_vm_stays_and_the_user_is_reminded(banger: Installation) -> None:
     done = banger.run("vm", "run", "--name", "stays", "--ssh", "--", "true")
     assert "VM 'stays' is still running" in done.stderr
     assert banger.names() == ["stays"]
 
 
+@pytest.mark.requirement("CLI-014")
 def test_ctrl_c_during_the_session_ends_with_130_and_deletes(banger: Installation) -> None:
     process = banger.begin("vm", "run", "--rm", "--name", "busy", "--ssh", "--", "sleep", "30")
     wait_until(banger.ssh_argv_file.exists)
@@ -132,6 +141,7 @@ def test_a_command_line_that_is_killed_takes_its_throw_away_vm_with_it(banger: I
     wait_until(lambda: not banger.names())
 
 
+@pytest.mark.requirement("CLI-062")
 def test_ctrl_c_during_create_undoes_it(banger: Installation) -> None:
     process = banger.begin("vm", "create", "--name", "slow-1")
     wait_until(lambda: "create_vm" in banger.calls())
@@ -143,6 +153,7 @@ def test_ctrl_c_during_create_undoes_it(banger: Installation) -> None:
     assert banger.names() == []
 
 
+@pytest.mark.requirement("CLI-062")
 def test_a_command_line_that_is_killed_during_create_leaves_no_half_made_vm(banger: Installation) -> None:
     process = banger.begin("vm", "run", "--name", "slow-1")
     wait_until(lambda: "create_vm" in banger.calls())
@@ -151,6 +162,7 @@ def test_a_command_line_that_is_killed_during_create_leaves_no_half_made_vm(bang
     wait_until(lambda: "undone" in banger.calls())
 
 
+@pytest.mark.requirement("CLI-002")
 def test_without_a_command_there_is_a_shell_on_the_terminal(banger: Installation) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -181,6 +193,7 @@ def _read_until(descriptor: int, text: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.requirement("CLI-022", "CLI-023", "CLI-025", "DSK-007")
 def test_the_spec_line_equals_what_the_daemon_is_asked_for(banger: Installation) -> None:
     done = banger.run("vm", "create", "--vcpu", "3", "--memory", "640", "--disk-size", "2G")
     assert done.stderr.splitlines()[0] == "spec: 3 vcpu · 640 MiB · 2G disk"
@@ -189,6 +202,7 @@ def test_the_spec_line_equals_what_the_daemon_is_asked_for(banger: Installation)
     assert request["sizes"] == {"vcpus": 3, "memory_mib": 640, "disk_bytes": 2 << 30}
 
 
+@pytest.mark.requirement("WSP-005")
 def test_a_workspace_request_carries_its_options(banger: Installation, tmp_path: Path) -> None:
     banger.ok("vm", "create", str(tmp_path), "--branch", "try", "--from", "main", "--include-untracked")
     (request,) = banger.calls("create_vm")

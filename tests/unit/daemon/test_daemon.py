@@ -101,6 +101,7 @@ def test_a_state_directory_may_have_a_path_longer_than_a_socket_may(banger: Inst
     banger.ok("vm", "list", BANGER_STATE_DIR=str(deep))
 
 
+@pytest.mark.requirement("DMN-013")
 def test_sigterm_cancels_what_is_under_way_and_keeps_the_vms(banger: Installation) -> None:
     banger.ok("vm", "create", "--name", "stays")
     process = banger.begin("vm", "create", "--name", "slow-1")
@@ -222,6 +223,7 @@ def test_headers_that_are_too_long_are_refused(shared: Installation) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.requirement("DMN-013")
 def test_an_operation_can_be_followed_again_from_its_start(shared: Installation) -> None:
     shared.ok("vm", "list")
     with shared.client() as client:
@@ -245,6 +247,7 @@ def test_the_api_is_as_docs_openapi_json_says(shared: Installation) -> None:
     assert text == golden.read_text()
 
 
+@pytest.mark.requirement("CLI-001")
 def test_a_port_is_nowhere_open(shared: Installation) -> None:
     shared.ok("vm", "list")
     links = [str(entry.readlink()) for entry in Path(f"/proc/{shared.daemon_pid()}/fd").iterdir()]

@@ -228,6 +228,7 @@ async def test_two_vms_hold_leases_of_their_own(state: State) -> None:
     assert [lease.id for lease in state.journal.all()] == ["vm2/disk"]
 
 
+@pytest.mark.requirement("DMN-018")
 async def test_times_are_recorded_for_every_node(state: State) -> None:
     await Engine(state).run(vm_plan(), Events())
     ((_, _, nodes),) = state.runs.recent("vm.create", 5)

@@ -36,6 +36,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.requirement("AGT-002")
 async def test_the_agent_answers_what_it_is_asked(start_agent: StartAgent) -> None:
     port, _, _ = start_agent()
     async with await AgentChannel.from_socket(port, deadline_s=10) as channel:
@@ -74,6 +75,7 @@ async def test_a_seed_of_a_wrong_length_is_refused(start_agent: StartAgent, seed
             await channel.reseed(seed)
 
 
+@pytest.mark.requirement("AGT-003")
 async def test_the_agent_lists_listeners_with_their_process(start_agent: StartAgent) -> None:
     port, _, _ = start_agent()
     with (
@@ -104,6 +106,7 @@ async def test_an_identity_is_written_with_the_right_modes(start_agent: StartAge
     assert (root / "etc/machine-id").read_text() == "0" * 32 + "\n"
 
 
+@pytest.mark.requirement("DSK-009")
 @pytest.mark.parametrize("existing", ["ssh-rsa AAAA me@home", "# note\nssh-rsa AAAA me@home\n", f"{KEY}x\n"])
 async def test_existing_authorized_keys_are_kept(start_agent: StartAgent, existing: str) -> None:
     port, _, root = start_agent()

@@ -1,8 +1,11 @@
 """The files that an image is given, byte for byte where they decide who may log in."""
 
+import pytest
+
 from banger.guest.files import GUEST_FILES, SSHD_DROP_IN
 
 
+@pytest.mark.requirement("SSH-003", "TST-003")
 def test_the_sshd_drop_in_is_exactly_this() -> None:
     assert SSHD_DROP_IN.path == "/etc/ssh/sshd_config.d/99-banger.conf"
     assert SSHD_DROP_IN.content.decode().splitlines() == [
@@ -14,6 +17,7 @@ def test_the_sshd_drop_in_is_exactly_this() -> None:
     ]
 
 
+@pytest.mark.requirement("TST-003")
 def test_the_sshd_drop_in_weakens_nothing() -> None:
     text = SSHD_DROP_IN.content.decode().lower()
     for weak in ("permitrootlogin yes", "strictmodes", "loglevel", "debug", "permitemptypasswords"):

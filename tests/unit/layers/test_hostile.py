@@ -34,6 +34,7 @@ def test_the_corpus_has_more_than_400_cases() -> None:
     assert len({name for name, _, _ in CASES}) == len(CASES)
 
 
+@pytest.mark.requirement("IMG-012", "SEC-007")
 @pytest.mark.parametrize("part", range(20))
 def test_a_bad_tar_is_refused_by_name_and_a_strange_one_written(tmp_path: Path, part: int) -> None:
     wrong = []

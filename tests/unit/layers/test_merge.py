@@ -125,6 +125,7 @@ KEEP_LOWER = {"whiteout and again, before", "whiteout and again, after"}
 SAME = {"whiteout of nothing", "opaque of what is no directory", "directory keeps what is below"}
 
 
+@pytest.mark.requirement("IMG-011")
 @pytest.mark.root
 @pytest.mark.parametrize("name", CASES)
 def test_layers_become_the_tree_that_they_mean(tmp_path: Path, name: str) -> None:

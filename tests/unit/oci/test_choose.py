@@ -40,6 +40,7 @@ def entry(image: Image, **more: object) -> dict[str, Any]:
     return {**platform_entry(image), **more}
 
 
+@pytest.mark.requirement("IMG-015")
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
@@ -76,6 +77,7 @@ def test_a_docker_list_is_an_index_as_well(puller: Puller) -> None:
     assert puller.resolve().digest == docker.digest
 
 
+@pytest.mark.requirement("IMG-015")
 @pytest.mark.parametrize(
     "entries",
     [[], [platform_entry(ARM, "arm64")], [entry(OURS, platform=UNKNOWN)], [platform_entry(OURS, os="windows")]],

@@ -75,6 +75,7 @@ def test_what_is_no_reference_is_refused_with_its_reason(text: str) -> None:
     assert len(failure.value.message) < 700
 
 
+@pytest.mark.requirement("IMG-023")
 @pytest.mark.parametrize(
     ("text", "name"),
     [

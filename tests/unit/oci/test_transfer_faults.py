@@ -290,6 +290,7 @@ def test_what_is_not_a_file_of_ours_is_not_written_through(world: World, tmp_pat
     assert outside.read_bytes() == b"precious"
 
 
+@pytest.mark.requirement("IMG-014")
 def test_a_second_pull_asks_for_no_blob(world: World) -> None:
     world.puller.pull()
     world.puller.pull()

@@ -32,6 +32,7 @@ def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
         database.close()
 
 
+@pytest.mark.requirement("DMN-020")
 def test_an_older_database_is_migrated_and_keeps_its_rows(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "banger.db")
     connection.executescript(MIGRATIONS[0])

@@ -30,6 +30,7 @@ def base(tmp_path: Path) -> Path:
     return base
 
 
+@pytest.mark.requirement("DSK-002")
 async def test_an_overlay_reads_as_its_base_and_zeroes_beyond(base: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "root.qcow2"
     await create_overlay(base, overlay, size_bytes=2 * MIB)

@@ -15,6 +15,7 @@ from tests.unit.workspace.repositories import Repo, make_repo
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.requirement("WSP-002")
 async def test_a_path_inside_stands_for_the_whole_repository(repo: Repo) -> None:
     whole = await repo.inspect()
     for path in ("src", "src/main.c", "link"):
@@ -66,6 +67,7 @@ async def test_a_mode_is_believed_only_if_the_configuration_says_so(repo: Repo) 
     assert [file.mode for file in (await repo.inspect()).overlay] == [0o100755]
 
 
+@pytest.mark.requirement("WSP-006")
 async def test_a_bare_repository_is_refused(repo: Repo, tmp_path: Path) -> None:
     repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
     for path in (tmp_path / "bare.git", tmp_path / "bare.git/refs/heads"):

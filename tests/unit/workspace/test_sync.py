@@ -14,6 +14,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "hunter2-canary"
 
 
+@pytest.mark.requirement("WSP-003")
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 async def test_the_guest_has_the_same_files_and_git_shows_what_was_carried(
     repo: Repo, guest: Guest, tmp_path: Path, change: Callable[[Repo], None]
@@ -40,6 +41,7 @@ async def test_names_of_any_bytes_arrive_as_they_are(repo: Repo, guest: Guest, t
     assert again.repo.git("status", "--porcelain") == ""
 
 
+@pytest.mark.requirement("WSP-004", "SEC-003", "TST-006")
 @pytest.mark.parametrize("include_untracked", [False, True])
 async def test_ignored_files_never_travel_and_untracked_ones_only_if_asked_for(
     repo: Repo, guest: Guest, tmp_path: Path, *, include_untracked: bool
@@ -107,6 +109,7 @@ async def test_history_is_that_of_head_alone(repo: Repo, guest: Guest, tmp_path:
         guest.repo.git("cat-file", "-e", private)
 
 
+@pytest.mark.requirement("CLI-009")
 async def test_a_new_branch_begins_where_it_was_told_to(repo: Repo, guest: Guest, tmp_path: Path) -> None:
     first = repo.git("rev-parse", "HEAD")
     repo.write("README", "second\n")
@@ -205,6 +208,7 @@ async def test_a_file_in_the_place_of_a_sparse_one_replaces_it(
     assert "src/main.c" not in tree(guest.repo.root)
 
 
+@pytest.mark.requirement("WSP-011")
 async def test_identity_and_origin_are_there_and_no_secret_of_theirs(repo: Repo, guest: Guest, tmp_path: Path) -> None:
     repo.git("config", "--global", "user.name", "Grace  H. O'Ñ")
     repo.git("config", "--global", "user.email", "grace@example.org")
