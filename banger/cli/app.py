@@ -108,6 +108,13 @@ def _tree() -> LazyGroup:
         "build": Verb("template_build", "Make a template now."),
         "rm": Verb("template_rm", "Remove templates."),
     })  # fmt: skip
+    kernel = LazyGroup("kernel", "Look at kernels, fetch them, and bring your own.", {
+        "list": Verb("kernel_list", "List the kernels that a VM can have."),
+        "show": Verb("kernel_show", "Show one kernel."),
+        "pull": Verb("kernel_pull", "Fetch a kernel of the catalog and keep it."),
+        "import": Verb("kernel_import", "Take in a kernel of your own."),
+        "rm": Verb("kernel_rm", "Remove kernels that no VM uses."),
+    })  # fmt: skip
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
         "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
@@ -131,6 +138,7 @@ def _tree() -> LazyGroup:
         "bench": bench,
         "cache": cache,
         "template": template,
+        "kernel": kernel,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
     })  # fmt: skip

@@ -46,6 +46,11 @@ def vm_path(ref: str, rest: str = "") -> str:
     return f"/v1/vms/{quote(ref, safe='')}{rest}"
 
 
+def kernel_path(name: str, rest: str = "") -> str:
+    """The path of one kernel in the API; `name` is what a user typed."""
+    return f"/v1/kernels/{quote(name, safe='')}{rest}"
+
+
 def chunk(data: bytes) -> bytes:
     """Frame a piece of a body that is sent in chunks (RFC 9112 §7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -14,6 +14,12 @@ def complete_vms(context: click.Context, _parameter: click.Parameter, incomplete
     return [name for name in names if name.startswith(incomplete) and name not in taken]
 
 
+def complete_kernels(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of kernels."""
+    names = [str(row["name"]) for row in _rows(_ask("/v1/kernels"))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def complete_nodes(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Nodes of the newest run that made or started something."""
     for row in _rows(_ask("/v1/runs?limit=20")):

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from banger.cli.completing import complete_vms
+from banger.cli.completing import complete_kernels, complete_vms
 from banger.cli.sizes import host_defaults, resolve
 from banger.model.errors import SpecError
+from banger.model.kernel import DEFAULT_KERNEL
 from banger.model.vm import DEFAULT_IMAGE, VmRequest, WorkspaceRequest, check_vm_name, format_size
 
 Function = TypeVar("Function", bound=Callable[..., None])
@@ -37,6 +38,13 @@ def vm_options(function: Function) -> Function:
         click.option(
             "--include-untracked", is_flag=True, help="Also copy untracked files that git does not ignore; needs PATH."
         ),
+        click.option(
+            "--kernel-ref",
+            "kernel",
+            metavar="REF",
+            shell_complete=complete_kernels,
+            help=f"Kernel, as `banger kernel list` names it (default {DEFAULT_KERNEL}).",
+        ),
         click.option("--cold", is_flag=True, help="Boot it, even if it could be restored from a template."),
     ]
     for option in reversed(options):
@@ -56,6 +64,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         ephemeral=ephemeral,
         wait_ssh=wait_ssh,
         cold=options["cold"],
+        kernel=options["kernel"],
     )
 
 

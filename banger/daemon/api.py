@@ -15,6 +15,7 @@ from banger.daemon.cache_routes import add_cache_routes
 from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
+from banger.daemon.kernel_routes import add_kernel_routes
 from banger.daemon.operations import json_value
 from banger.daemon.run_routes import add_run_routes
 from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, TemplateBody, VmBody
@@ -59,6 +60,7 @@ def create_app(daemon: Daemon) -> FastAPI:
     _add_plan_routes(app, daemon)
     add_cache_routes(app, daemon)
     add_run_routes(app, daemon)
+    add_kernel_routes(app, daemon)
     _add_template_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)

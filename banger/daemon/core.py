@@ -113,6 +113,10 @@ class Daemon:
             "verify the cache", lambda emit: self.service.cache_verify(emit, repair=repair), attached=True
         )
 
+    def begin(self, what: str, work: Callable[[Emit], Awaitable[object]]) -> OperationView:
+        """Begin what stops when nobody follows it any more."""
+        return self._begin(what, work, attached=True)
+
     def shutdown(self, *, if_idle: bool) -> ShutdownView:
         """Ask the daemon to go. VMs stay."""
         busy = [operation.what for operation in self.operations.under_way()]

@@ -46,12 +46,14 @@ class VmBody(Body):
     ephemeral: bool = False
     wait_ssh: bool = True
     cold: bool = False
+    kernel: Text | None = None
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
         sizes = Sizes(**self.sizes.model_dump())
-        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh, self.cold)
+        ways = self.ephemeral, self.wait_ssh, self.cold
+        return VmRequest(sizes, self.name, self.image, workspace, *ways, kernel=self.kernel)
 
 
 class CreateBody(Body):

@@ -20,6 +20,7 @@ from banger.model.cache import (
 )
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
+from banger.model.kernel import ImportRequest, KernelView
 from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Sizes, VmRequest, VmView
 
@@ -117,6 +118,26 @@ class Service(Protocol):
 
     async def remove_template(self, prefix: str) -> TemplateView:
         """Remove one, by its digest or a beginning of it; NotFoundError unless exactly one begins so."""
+        ...
+
+    async def list_kernels(self) -> list[KernelView]:
+        """Every kernel that a VM could have, by name."""
+        ...
+
+    async def show_kernel(self, name: str) -> KernelView:
+        """One kernel. Raises NotFoundError."""
+        ...
+
+    async def pull_kernel(self, name: str, emit: Emit) -> KernelView:
+        """Fetch a kernel of the catalog, and keep it. Raises NotFoundError."""
+        ...
+
+    async def import_kernel(self, request: ImportRequest, emit: Emit) -> KernelView:
+        """Take a kernel in from files. Raises SpecError if no VM can boot from it, ConflictError for a name in use."""
+        ...
+
+    async def remove_kernel(self, name: str) -> KernelView:
+        """Forget a kernel. Raises ConflictError that names the VMs which use it."""
         ...
 
     async def doctor(self) -> list[CheckView]:

@@ -36,15 +36,14 @@ async def resolve(archive: Archive, packages: Sequence[str], state_dir: Path) ->
     return _lock(archive, pins, apt)
 
 
-async def resolve_kernel(archive: Archive, state_dir: Path) -> Lock:
-    """Pin the one package that has the cloud kernel which Debian's metapackage names now. Raises as `resolve` does."""
+async def resolve_kernel(archive: Archive, package: str, state_dir: Path) -> Lock:
+    """Pin the one package that has the kernel which a metapackage of Debian's names now. Raises as `resolve` does."""
     apt = await _updated(archive, state_dir)
-    flavour = f"cloud-{archive.architecture}"
-    pins = await _solve(apt, archive, [f"linux-image-{flavour}"])
-    images = [pin for pin in pins if re.fullmatch(rf"linux-image-\d[\w.+~-]*-{flavour}", pin.name)]
+    pins = await _solve(apt, archive, _checked([package]))
+    images = [pin for pin in pins if re.match(r"linux-image-\d", pin.name) and pin.name != package]
     if len(images) != 1:
         names = ", ".join(pin.name for pin in images) or "none"
-        raise HostError(f"linux-image-{flavour}: one kernel package was expected, found {names}")
+        raise HostError(f"{package}: one kernel package was expected, found {names}")
     return _lock(archive, images, apt)
 
 

@@ -15,6 +15,7 @@ from banger.engine.again import run_well
 from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
 from banger.engine.faults import checkpoint_from
+from banger.engine.kernels import Kernels
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
 from banger.engine.preview import preview
@@ -42,9 +43,12 @@ from banger.model.cache import (
 from banger.model.errors import BangerError, ConflictError, TransientError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
+from banger.model.kernel import ImportRequest, KernelView
+from banger.model.kernel_source import KernelChoice
 from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Sizes, VmRequest, VmView, check_vm_name
 from banger.plan.create import plan_create
+from banger.plan.kernel import DEFAULT_CHOICE
 from banger.plan.machine import HostFacts
 from banger.plan.start import plan_start
 from banger.store.state import State, open_state
@@ -63,6 +67,7 @@ class EngineService:
         self._state = state
         self._engine = engine
         self._templates = templates
+        self._kernels = Kernels(engine)
         self._authorized_key = authorized_key
         self._busy: dict[str, VmState] = {}
         self._locks: dict[str, anyio.Lock] = {}
@@ -73,11 +78,12 @@ class EngineService:
         vm = uuid.uuid4().hex
         try:
             with self._doing(vm, VmState.CREATING):
-                if not await self._restore(request, vm, name, emit):
-                    plan = plan_create(request, vm=vm, name=name, host=self._facts())
-                    await run_well(self._engine, plan, emit)
+                host = self._facts(self._kernels.choice(request))
+                if not await self._restore(request, vm, name, host, emit):
+                    await run_well(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
                     if not request.cold:
-                        self._templates.make_behind(request.image, request.sizes, self._facts())
+                        self._templates.make_behind(request.image, request.sizes, host)
+                self._kernels.keep(request)
         except BangerError as error:
             self._name_vm(error, vm, name)
             raise
@@ -87,9 +93,8 @@ class EngineService:
             raise
         return await self.show_vm(vm)
 
-    async def _restore(self, request: VmRequest, vm: str, name: str, emit: Emit) -> bool:
+    async def _restore(self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit) -> bool:
         """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
-        host = self._facts()
         template = None if request.cold else self._templates.find(request.image, request.sizes, host)
         if template is None:
             return False
@@ -112,7 +117,8 @@ class EngineService:
             found, _ = vm_state(self._state.journal.of_vm(record.id))
             if found is not VmState.RUNNING:
                 await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=False)
-                plan = plan_start(record.request, vm=record.id, name=record.name, host=self._facts())
+                host = self._facts(self._kernels.choice(record.request))
+                plan = plan_start(record.request, vm=record.id, name=record.name, host=host)
                 try:
                     await run_well(self._engine, plan, emit)
                 except BangerError as error:
@@ -161,7 +167,7 @@ class EngineService:
         name = check_vm_name(request.name) if request.name else "vm"
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
-        host = self._facts()
+        host = self._facts(self._kernels.choice(request))
         from_template = not request.cold and self._templates.find(request.image, request.sizes, host) is not None
         plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template)
         self._engine.refuse_what_cannot_fit(plan.graph())
@@ -180,6 +186,28 @@ class EngineService:
         if self._busy or self._templates.is_busy:
             raise ConflictError("an operation is running; no template can be removed now", hint="banger vm list")
         return self._templates.remove(prefix, self._facts())
+
+    async def list_kernels(self) -> list[KernelView]:
+        """Every kernel that a VM could have."""
+        return self._kernels.all()
+
+    async def show_kernel(self, name: str) -> KernelView:
+        """One kernel."""
+        return self._kernels.show(name)
+
+    async def pull_kernel(self, name: str, emit: Emit) -> KernelView:
+        """Fetch a kernel and keep it."""
+        return await self._kernels.pull(name, emit)
+
+    async def import_kernel(self, request: ImportRequest, emit: Emit) -> KernelView:
+        """Take a kernel in from files."""
+        return await self._kernels.take(request, emit)
+
+    async def remove_kernel(self, name: str) -> KernelView:
+        """Forget a kernel."""
+        if self._busy or self._templates.is_busy:
+            raise ConflictError("an operation is running; no kernel can be removed now", hint="banger vm list")
+        return self._kernels.remove(name)
 
     async def bench(self) -> BenchView:
         """Stage times of the creates so far."""
@@ -261,13 +289,14 @@ class EngineService:
         if leases:
             await self._engine.release(what, vm, leases, emit, graceful=graceful)
 
-    def _facts(self) -> HostFacts:
+    def _facts(self, kernel: KernelChoice = DEFAULT_CHOICE) -> HostFacts:
         qemu = get_tool("qemu-system-x86_64").stat()
         return HostFacts(
             boot_id=boot_id(),
             vmm_stamp=f"{qemu.st_ino}:{qemu.st_size}:{qemu.st_mtime_ns}",
             programs_stamp=programs_stamp(),
             authorized_key=self._authorized_key,
+            kernel=kernel,
         )
 
 

@@ -6,6 +6,7 @@ A template is an artifact like any other: what is said of one here is read from 
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import anyio.abc
@@ -126,7 +127,14 @@ class Templates:
             size_bytes=self._size(record),
             created_at=record.made_at,
             last_used_at=record.used_at,
-            current=self._look(image, sizes, host) == (record.digest, True),
+            current=self._is_current(record, image, sizes, host),
+        )
+
+    def _is_current(self, record: Record, image: str, sizes: Sizes, host: HostFacts) -> bool:
+        """Whether a VM of the usual kernel, or of one that the user keeps, would start from it."""
+        kernels = [host.kernel, *(kernel.choice for kernel in self._state.kernels.all())]
+        return any(
+            self._look(image, sizes, replace(host, kernel=kernel)) == (record.digest, True) for kernel in kernels
         )
 
     def _size(self, record: Record) -> int:

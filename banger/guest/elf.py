@@ -20,6 +20,8 @@ class ModuleInfo:
 
     name: str
     depends: tuple[str, ...]
+    vermagic: str = ""
+    """Which kernel it was built for: its release, and then some."""
 
 
 def module_name(file_name: str) -> str:
@@ -56,7 +58,7 @@ def module_info(elf: bytes, what: str) -> ModuleInfo:
     entries = [entry.partition(b"=") for entry in section.split(b"\0")]
     values = {key: value.decode("ascii", "replace") for key, _, value in entries}
     depends = tuple(name.replace("-", "_") for name in values.get(b"depends", "").split(",") if name)
-    return ModuleInfo(values.get(b"name", module_name(what)), depends)
+    return ModuleInfo(values.get(b"name", module_name(what)), depends, values.get(b"vermagic", ""))
 
 
 def _section(elf: bytes, wanted: bytes) -> bytes:

@@ -13,7 +13,7 @@ from banger.guest.elf import ModuleInfo, decompress_module, module_info, module_
 from banger.model.errors import HostError, NotFoundError
 
 #: What a banger VM is made of, in the order to load; what they depend on is found by itself.
-#: Not here: ext4 (built into Debian's cloud kernels), overlay, 9p, balloon (nothing of ours needs them).
+#: Not here: overlay, 9p, balloon (nothing of ours needs them).
 VIRTIO_MODULES = (
     "virtio_mmio",  # the bus of QEMU's microvm and of Firecracker
     "virtio_pci",  # the bus of QEMU's q35, where microvm cannot be used
@@ -21,7 +21,11 @@ VIRTIO_MODULES = (
     "virtio_console",  # the agent's port
     "virtio_net",  # eth0
     "virtio_rng",  # random numbers before the host sends a seed
+    "crc32c_generic",  # what ext4 asks the kernel for by an alias, which nobody in an initramfs could look up
+    "ext4",  # the file system of both disks
 )
+OPTIONAL_MODULES = frozenset({"virtio_pci", "virtio_rng", "crc32c_generic"})
+"""Modules that a kernel may lack: it may have no PCI at all, or do the sums elsewhere."""
 
 _NEWC_MAGIC = "070701"
 _DIRECTORY = 0o040755
@@ -81,10 +85,12 @@ class _Entry:
 def collect_modules(source: ModuleSource, wanted: Sequence[str] = VIRTIO_MODULES) -> tuple[Module, ...]:
     """Return the wanted modules and all they depend on, each after what it depends on.
 
-    Raises NotFoundError if one is neither there nor built in, HostError if one is broken.
+    Raises NotFoundError if one is neither there nor built in, unless VMs do without; HostError if one is broken.
     """
     found: dict[str, Module] = {}
     for name in wanted:
+        if name in OPTIONAL_MODULES and source.read(name) is None:
+            continue
         _collect(source, name, found, ())
     return tuple(found.values())
 

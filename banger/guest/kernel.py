@@ -39,7 +39,9 @@ def kernel_release(image: bytes) -> str:
 
 
 def extract_vmlinux(image: bytes) -> bytes:
-    """Return the ELF kernel inside a bzImage. Raises HostError if there is none, or it is packed in an unknown way."""
+    """Return the ELF kernel inside a bzImage; a vmlinux is one. Raises HostError if there is none that can be read."""
+    if image.startswith(_ELF):
+        return image
     _check(image)
     sectors = image[_SETUP_SECTORS_AT] or _SETUP_SECTORS_IF_ZERO
     offset, length = struct.unpack_from("<II", image, _PAYLOAD_AT)

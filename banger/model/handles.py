@@ -35,7 +35,7 @@ class HostVmm(msgspec.Struct, frozen=True):
 
 
 class KernelFiles(msgspec.Struct, frozen=True):
-    """A kernel as its package has it: the bzImage, and the modules as a tar of lib/modules/<release>."""
+    """A kernel: the image that QEMU starts, a vmlinux where it is no bzImage, and a tar of lib/modules/<release>."""
 
     release: str
     bzimage: File

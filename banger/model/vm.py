@@ -53,6 +53,8 @@ class VmRequest:
     """Whether it is ready only when its SSH is; a command that its agent runs need not wait for that."""
     cold: bool = False
     """Boot it, even if it could be restored from a template."""
+    kernel: str | None = None
+    """A kernel by name; None: the one that its image names, or the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
+from banger.model.kernel_source import KernelChoice
 from banger.model.vm import Sizes
 from banger.plan import Plan
+from banger.plan.kernel import DEFAULT_CHOICE, add_kernel
 from banger.tasks import Ref
 from banger.tasks.guest_agent import GuestAgent
 from banger.tasks.guest_clock import GuestClock
@@ -15,9 +17,6 @@ from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
 from banger.tasks.guest_ssh import GuestSsh
 from banger.tasks.host_vmm import AskHostVmm
-from banger.tasks.kernel_fetch import FetchKernel
-from banger.tasks.kernel_resolve import ResolveKernel
-from banger.tasks.kernel_unpack import UnpackKernel
 from banger.tasks.net_user import NetUser
 from banger.tasks.vm_boot import VmBoot
 from banger.tasks.vm_restore import VmRestore
@@ -31,6 +30,7 @@ class HostFacts:
     vmm_stamp: str
     programs_stamp: str
     authorized_key: str
+    kernel: KernelChoice = DEFAULT_CHOICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ class Ground:
 def add_ground(plan: Plan, host: HostFacts) -> Ground:
     """Add VMM, kernel and initramfs."""
     vmm = plan.add(AskHostVmm(boot_id=host.boot_id, binary_stamp=host.vmm_stamp))
-    package = plan.add(FetchKernel(lock=plan.add(ResolveKernel())))
-    kernel = plan.add(UnpackKernel(package=package))
+    kernel = add_kernel(plan, host.kernel)
     programs = plan.add(AskGuestPrograms(stamp=host.programs_stamp))
     initramfs = plan.add(BuildInitramfs(kernel=kernel, programs=programs))
     return Ground(vmm, kernel, initramfs)

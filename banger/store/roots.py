@@ -8,6 +8,7 @@ from banger.model.action import Output
 from banger.model.digest import Digest
 from banger.model.errors import StoreError
 from banger.store.actions import Record
+from banger.store.kernels import roots_of
 from banger.store.state import State
 
 Owners = dict[Digest, list[str]]
@@ -36,7 +37,14 @@ def pin_roots(state: State) -> Iterator[tuple[str, Digest]]:
         yield "pin", pin.digest
 
 
-ROOT_SOURCES: tuple[RootSource, ...] = (vm_roots, pin_roots)
+def kernel_roots(state: State) -> Iterator[tuple[str, Digest]]:
+    """What the user has pulled or imported by name."""
+    for record in state.kernels.all():
+        for digest in roots_of(record):
+            yield f"kernel {record.name}", digest
+
+
+ROOT_SOURCES: tuple[RootSource, ...] = (vm_roots, pin_roots, kernel_roots)
 """Whoever keeps artifacts by name (images, templates) adds a source."""
 
 

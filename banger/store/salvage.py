@@ -14,6 +14,7 @@ from banger.model.errors import ConflictError, NotFoundError, StoreError
 from banger.store.database import Database
 from banger.store.files import refusals
 from banger.store.journal import Journal
+from banger.store.kernels import Kernels
 from banger.store.lock import StateLock, opening, without_guests
 from banger.store.state import DATABASE_NAME
 from banger.store.vms import Vms
@@ -76,7 +77,7 @@ def _fill(database: Database, aside: Path) -> Salvaged:
 
 def _drop_unreadable(database: Database) -> list[str]:
     """Rows that were read and say nothing any more: with them no daemon could start. They stay in the damaged file."""
-    journal, vms = Journal(database), Vms(database, SystemClock())
+    journal, vms, kernels = Journal(database), Vms(database, SystemClock()), Kernels(database, SystemClock())
     dropped = []
     for row in database.rows("SELECT id FROM leases"):
         try:
@@ -90,6 +91,12 @@ def _drop_unreadable(database: Database) -> list[str]:
         except StoreError:
             vms.remove(row["id"])
             dropped.append(f"VM {row['name']}")
+    for row in database.rows("SELECT name FROM kernels"):
+        try:
+            kernels.get(row["name"])
+        except StoreError:
+            kernels.remove(row["name"])
+            dropped.append(f"kernel {row['name']}")
     return dropped
 
 

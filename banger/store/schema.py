@@ -107,4 +107,12 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     DELETE FROM blobs;                         -- stamps have another form: inode, size, mtime, ctime and boot
     """,
+    """
+    CREATE TABLE kernels (
+        name        TEXT PRIMARY KEY,
+        source      TEXT NOT NULL,             -- JSON: banger.model.kernel_source
+        made        TEXT NOT NULL,             -- JSON list of digests: the artifacts that boot
+        added_at    REAL NOT NULL
+    ) STRICT;
+    """,
 )

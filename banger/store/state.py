@@ -22,6 +22,7 @@ from banger.store.scratch import Scratch
 if TYPE_CHECKING:
     from banger.store.answers import Answers
     from banger.store.history import History
+    from banger.store.kernels import Kernels
     from banger.store.pins import Pins
     from banger.store.vms import Vms
 
@@ -72,6 +73,13 @@ class State:
         return Vms(self.database, self.clock)
 
     @cached_property
+    def kernels(self) -> "Kernels":
+        """Kernels that were pulled or imported by name."""
+        from banger.store.kernels import Kernels
+
+        return Kernels(self.database, self.clock)
+
+    @cached_property
     def pins(self) -> "Pins":
         """What the user wants kept."""
         from banger.store.pins import Pins
@@ -87,6 +95,11 @@ class State:
     def apt_dir(self) -> Path:
         """The private root of apt: what it has read of archives' indices, so that the next time it asks for changes."""
         return self.root / "apt"
+
+    @property
+    def downloads_dir(self) -> Path:
+        """Files on their way from the network, each by its sha256: what a cut left is gone on from."""
+        return self.root / "downloads"
 
     @property
     def client_key(self) -> Path:

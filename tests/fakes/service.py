@@ -37,11 +37,12 @@ from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, Te
 from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
+from tests.fakes.kernels import FakeKernels
 
 DIGEST = "sha256:" + "ab" * 32
 
 
-class FakeService:
+class FakeService(FakeKernels):
     """Keeps the Service protocol; writes what it was asked to `calls.jsonl`."""
 
     def __init__(self, state_dir: Path) -> None:

@@ -43,7 +43,7 @@ async def test_an_index_signed_by_other_keys_is_refused(archive: Archive, tmp_pa
 
 
 async def test_the_cloud_kernel_is_one_package_with_modules(archive: Archive, tmp_path: Path) -> None:
-    (pin,) = (await resolve_kernel(archive, tmp_path / "state")).packages
+    (pin,) = (await resolve_kernel(archive, "linux-image-cloud-amd64", tmp_path / "state")).packages
     files = await fetch(archive, [pin], tmp_path / "debs")
     assert control(files[pin.name])["version"] == pin.version
     release = extract_kernel(files[pin.name], tmp_path / "bzimage", tmp_path / "modules.tar")
