@@ -19,9 +19,11 @@ packages=(
 test_packages=(
   strace                       # looks at what programs open and run, and kills them at a system call
   docker-registry skopeo umoci # the real registry, and real tools that push to it
+  jq curl zstd shellcheck      # what the scripts that publish use, and what reads them
 )
 nightly_packages=(
   chromium # looks at the pages that banger writes
+  linux-source-6.12 flex bison bc # a kernel's config is made of its source
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }
