@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from banger.guest.kernel import extract_vmlinux
+from tests.fakes.docs import commands
 from tests.real import Banger
 
 pytestmark = [pytest.mark.vm, pytest.mark.network]
@@ -77,3 +78,12 @@ def test_a_vm_boots_a_kernel_whose_ext4_is_a_module(banger: Banger, tmp_path: Pa
     said = banger.ok("vm", "run", "--rm", "--kernel-ref", "full", "--quiet", "--", "uname", "-r")
     assert said.strip() == modules.name
     banger.ok("kernel", "rm", "full")
+
+
+def test_every_command_of_the_page_works(banger: Banger, files: tuple[Path, Path]) -> None:
+    image, modules = files
+    for words in commands("kernel-catalog.md"):
+        real = {"/boot/vmlinuz-RELEASE": str(image), "/lib/modules/RELEASE": str(modules)}
+        shown = banger.ok(*(real.get(word, word) for word in words))
+        assert "uname" not in words or shown.startswith("6.12.")
+    banger.ok("kernel", "rm", "generic-6.12")
