@@ -20,6 +20,7 @@ test_packages=(
   strace                       # looks at what programs open and run, and kills them at a system call
   docker-registry skopeo umoci # the real registry, and real tools that push to it
   jq curl zstd shellcheck      # what the scripts that publish use, and what reads them
+  zsh fish                     # shells that completion is written for
 )
 nightly_packages=(
   chromium # looks at the pages that banger writes

@@ -9,11 +9,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from banger.cli.main import INTERRUPTED
 from banger.model.errors import BangerError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EX_USAGE = 2
 EX_SOFTWARE = 70
@@ -68,6 +72,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Complete the names of commands without loading them, and this group's own options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=entry.help if isinstance(entry, LazyGroup) else entry.summary)
+            for name, entry in self._table.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         with formatter.section("Commands"):
@@ -118,6 +133,7 @@ def _tree() -> LazyGroup:
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
         "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
+        "logs": Verb("daemon_logs", "Show what the daemon wrote about itself."),
         "salvage": Verb("daemon_salvage", "Rebuild a damaged database from what can be read of it."),
     })  # fmt: skip
     bench = LazyGroup("bench", "Show how long the stages of past creates took, or measure.", {
@@ -141,6 +157,7 @@ def _tree() -> LazyGroup:
         "kernel": kernel,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
+        "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),
     })  # fmt: skip
     root.params.append(click.Option(["--version"], is_flag=True, help="Print the version and exit."))
     return root

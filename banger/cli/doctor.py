@@ -6,8 +6,10 @@ import click
 
 from banger.cli.app import RemoteExitError
 from banger.cli.decode import decode_list
-from banger.cli.options import as_json
-from banger.cli.output import print_json
+from banger.cli.follow import follow
+from banger.cli.options import as_json, quiet
+from banger.cli.output import print_json, sanitised
+from banger.cli.progress import progress
 from banger.cli.start_daemon import daemon
 from banger.model.errors import BangerError
 from banger.model.views import CheckView
@@ -16,28 +18,39 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 @click.command("doctor")
+@click.option("--deep", is_flag=True, help="Also make a VM: does it boot, write, resolve and reach out? It is removed.")
+@click.option("--fix", is_flag=True, help="Print only the commands that mend what is wrong; nothing is run.")
+@quiet
 @as_json
-def command(*, json_output: bool) -> None:
+def command(*, deep: bool, fix: bool, quiet: bool, json_output: bool) -> None:
     """Check whether this machine can run VMs. The exit status is 1 if a check fails."""
-    checks = [_architecture(), *_from_daemon()]
+    checks = [_architecture(), *_from_daemon(deep=deep, is_quiet=quiet or json_output)]
     if json_output:
         print_json(checks)
+    elif fix:
+        for hint in dict.fromkeys(check.hint for check in checks if check.status != "ok" and check.hint):
+            print(hint)
     else:
-        for check in checks:
-            print(f"{MARKS[check.status]}  {check.name}: {check.detail}")
-            if check.hint:
-                print(f"      try: {check.hint}")
+        _show(checks)
     if any(check.status == "fail" for check in checks):
         raise RemoteExitError(1)
 
 
-def _from_daemon() -> list[CheckView]:
+def _show(checks: list[CheckView]) -> None:
+    for check in checks:
+        print(sanitised(f"{MARKS[check.status]}  {check.name}: {check.detail}"))
+        if check.hint and check.status != "ok":
+            print(f"      try: {check.hint}")
+
+
+def _from_daemon(*, deep: bool, is_quiet: bool) -> list[CheckView]:
     try:
         with daemon() as client:
-            return [
-                CheckView("daemon", "ok", "answers"),
-                *decode_list(CheckView, client.get("/v1/doctor")),
-            ]
+            found = [CheckView("daemon", "ok", "answers"), *decode_list(CheckView, client.get("/v1/doctor"))]
+            if deep:
+                with progress(quiet=is_quiet) as shown:
+                    found += decode_list(CheckView, follow(client, client.post("/v1/doctor/probe", {}), shown))
+            return found
     except BangerError as error:
         return [CheckView("daemon", "fail", error.message, error.hint)]
 

@@ -167,6 +167,11 @@ def _add_daemon_routes(app: FastAPI, daemon: Daemon) -> None:
     async def doctor() -> Response:
         return _json(await daemon.service.doctor())
 
+    @app.post("/v1/doctor/probe", response_model=OperationView, status_code=202)
+    async def probe() -> Response:
+        """Make a VM and look at what it can do; the result is a list of checks."""
+        return _json(daemon.begin("probe a VM", daemon.service.probe), 202)
+
     @app.post("/v1/shutdown", response_model=ShutdownView)
     async def shutdown(body: ShutdownBody) -> Response:
         return _json(daemon.shutdown(if_idle=body.if_idle))

@@ -144,6 +144,10 @@ class Service(Protocol):
         """Look at the host. A check that fails is an answer, not an error."""
         ...
 
+    async def probe(self, emit: Emit) -> list[CheckView]:
+        """Make a VM, look at what it can do, and remove it. A check that fails is an answer, not an error."""
+        ...
+
 
 OpenService: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Service]]
 """Opens the service of a state directory: `banger.engine.service.open_service`."""

@@ -2,46 +2,43 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from banger.host.tools import find_tool
-from banger.model.errors import BangerError
+from banger.host.tools import get_tool
+from banger.model.errors import BangerError, HostError
+from banger.model.kernel import DEFAULT_KERNEL, KernelView
 from banger.model.views import CheckView
 from banger.vm.kvm import probe_kvm
 from banger.vm.qemu import Qemu
 
-_TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
-    "mmdebstrap": "mmdebstrap",
-    "resize2fs": "e2fsprogs",
-    "e2fsck": "e2fsprogs",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "git": "git",
-    "gpgv": "gpgv",
-}
+_TOOLS = (
+    *("qemu-system-x86_64", "qemu-img", "prlimit", "setpriv", "nice", "mmdebstrap", "resize2fs", "e2fsck"),
+    *("ssh", "ssh-keygen", "git", "gpgv"),
+)
 _LOW_SPACE_BYTES = 4 * 1024**3
 _LOW_MEMORY_KIB = 1024 * 1024
 
 
-async def check_host(state_dir: Path) -> list[CheckView]:
+async def check_host(state_dir: Path, kernels: Callable[[], list[KernelView]]) -> list[CheckView]:
     """Look at everything; a check that fails is an answer."""
     return [
-        *(_check_tool(name, package) for name, package in _TOOLS.items()),
+        *(_check_tool(name) for name in _TOOLS),
         _check_guest_programs(),
         await _check_vmm(),
+        _check_kernel(kernels),
         _check_user_namespaces(),
         _check_space(state_dir),
         _check_memory(),
     ]
 
 
-def _check_tool(name: str, package: str) -> CheckView:
-    path = find_tool(name)
-    if path is None:
-        return CheckView(name, "fail", "not found", hint=f"sudo apt-get install {package}")
-    return CheckView(name, "ok", str(path))
+def _check_tool(name: str) -> CheckView:
+    """Look for a program as whoever needs it does, so that what is said here is what a start would say."""
+    try:
+        return CheckView(name, "ok", str(get_tool(name)))
+    except HostError as error:
+        return CheckView(name, "fail", error.message, hint=error.hint)
 
 
 def _check_guest_programs() -> CheckView:
@@ -52,6 +49,20 @@ def _check_guest_programs() -> CheckView:
     except BangerError as error:
         return CheckView("guest programs", "fail", error.message, hint=error.hint)
     return CheckView("guest programs", "ok", str(init.parent))
+
+
+def _check_kernel(kernels: Callable[[], list[KernelView]]) -> CheckView:
+    """The usual kernel is here, or the catalog knows where it is."""
+    name = "kernel"
+    try:
+        usual = next((one for one in kernels() if one.name == DEFAULT_KERNEL), None)
+    except BangerError as error:
+        return CheckView(name, "fail", error.message, hint=error.hint)
+    if usual is None:
+        return CheckView(
+            name, "fail", f"{DEFAULT_KERNEL} is neither here nor in the catalog", hint="banger kernel list"
+        )
+    return CheckView(name, "ok", f"{usual.name}: {usual.release if usual.here else usual.source}")
 
 
 async def _check_vmm() -> CheckView:

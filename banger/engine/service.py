@@ -19,6 +19,7 @@ from banger.engine.kernels import Kernels
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
 from banger.engine.preview import preview
+from banger.engine.probe import probe_vm
 from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
@@ -257,7 +258,11 @@ class EngineService:
 
     async def doctor(self) -> list[CheckView]:
         """Look at the host."""
-        return await check_host(self._state.root)
+        return await check_host(self._state.root, self._kernels.all)
+
+    async def probe(self, emit: Emit) -> list[CheckView]:
+        """Make a VM, look at what it can do, and remove it."""
+        return await probe_vm(self, self._state.clock, emit)
 
     def _name_vm(self, error: BangerError, vm: str, name: str) -> None:
         """Put the VM's name into a hint that was written where nobody knew it; a VM that is gone has no logs."""

@@ -8,15 +8,19 @@ from pathlib import Path
 from banger.model.errors import HostError
 
 _PACKAGE_OF: Mapping[str, str] = {
+    "e2fsck": "e2fsprogs",
     "git": "git",
+    "gpgv": "gpgv",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "prlimit": "util-linux",
     "nice": "coreutils",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "resize2fs": "e2fsprogs",
     "setpriv": "util-linux",
     "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
 }
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Debian keeps these out of a user's PATH, and mke2fs in one of them."""

@@ -207,12 +207,15 @@ class FakeService(FakeKernels):
         self._note("remove_template", prefix)
         return (await self.list_templates())[0]
 
+    async def probe(self, emit: Emit) -> list[CheckView]:
+        return [CheckView("probe: boot", "ok", "Linux 6.1.0, ready after 3.0 s")]
+
     async def doctor(self) -> list[CheckView]:
         status = "fail" if os.environ.get("FAKE_DOCTOR") == "fail" else "ok"
         return [
             CheckView("qemu", "ok", "7.2.22"),
-            CheckView("kvm", "warn", "not usable", "VMs run emulated, which is slower"),
-            CheckView("space", "fail" if status == "fail" else "ok", "3 GiB free", None),
+            CheckView("kvm", "warn", "not usable: VMs run emulated, which is slower"),
+            CheckView("space", "fail" if status == "fail" else "ok", "3 GiB free", "banger cache prune"),
         ]
 
     async def _run_nodes(self, name: str, emit: Emit) -> None:

@@ -28,6 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return debian_kernel("linux-image-6.12-cloud-amd64", tmp_path_factory.mktemp("kernel"))
 
 
+@pytest.mark.requirement("CLI-043")
 def test_a_vm_boots_an_imported_kernel_keeps_it_and_boots_it_again(banger: Banger, files: tuple[Path, Path]) -> None:
     image, modules = files
     release = modules.name
@@ -80,6 +81,7 @@ def test_a_vm_boots_a_kernel_whose_ext4_is_a_module(banger: Banger, tmp_path: Pa
     banger.ok("kernel", "rm", "full")
 
 
+@pytest.mark.requirement("CLI-043")
 def test_every_command_of_the_page_works(banger: Banger, files: tuple[Path, Path]) -> None:
     image, modules = files
     for words in commands("kernel-catalog.md"):
@@ -87,3 +89,13 @@ def test_every_command_of_the_page_works(banger: Banger, files: tuple[Path, Path
         shown = banger.ok(*(real.get(word, word) for word in words))
         assert "uname" not in words or shown.startswith("6.12.")
     banger.ok("kernel", "rm", "generic-6.12")
+
+
+@pytest.mark.requirement("CLI-044")
+def test_a_deep_look_boots_a_vm_and_leaves_none(banger: Banger) -> None:
+    checks = {one["name"]: one for one in json.loads(banger.run("doctor", "--deep", "--json").stdout)}
+    assert checks["kernel"]["status"] == "ok"
+    assert checks["probe: boot"]["detail"].startswith("Linux 6.1.")
+    assert checks["probe: disks"]["status"] == "ok"
+    assert {"probe: names", "probe: network"} <= set(checks)
+    assert json.loads(banger.ok("vm", "list", "--json")) == []

@@ -101,6 +101,7 @@ async def test_a_pull_that_is_cut_goes_on_where_it_was(kernels: Kernels, state: 
     assert list((state.downloads_dir / "sha256").iterdir()) == []
 
 
+@pytest.mark.requirement("KRN-001")
 @pytest.mark.parametrize(
     ("reply", "said"),
     [

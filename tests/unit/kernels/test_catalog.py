@@ -26,6 +26,7 @@ def document(*entries: dict[str, Any], version: int = 1) -> bytes:
     return json.dumps({"version": version, "kernels": entries}).encode()
 
 
+@pytest.mark.requirement("KRN-001", "KRN-002", "KRN-007")
 def test_the_catalog_has_the_usual_kernel_and_linux_6_12() -> None:
     catalog = load_catalog({})
     usual, other = catalog.get(DEFAULT_KERNEL), catalog.get("generic-6.12")

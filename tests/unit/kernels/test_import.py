@@ -178,6 +178,7 @@ def unpack(content: bytes, tmp_path: Path) -> str:
     return unpack_bundle(tmp_path / "bundle", scratch, scratch / "image", scratch / "modules.tar", "the bundle")
 
 
+@pytest.mark.requirement("KRN-004")
 def test_a_bundle_has_a_kernel_and_maybe_an_initrd_and_modules(tmp_path: Path) -> None:
     members = {f"modules/kernel/{name}.ko": module(name) for name in MODULES[:2]}
     initrd = cpio({f"lib/modules/x/{name}.ko": module(name) for name in MODULES[2:]})

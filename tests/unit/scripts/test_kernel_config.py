@@ -13,6 +13,7 @@ FRAGMENT = ROOT / "configs" / "generic-kernel.config"
 SOURCE = Path("/usr/src/linux-source-6.12.tar.xz")
 
 
+@pytest.mark.requirement("SCR-003", "KRN-006")
 def test_the_fragment_has_every_need_built_in() -> None:
     lines = FRAGMENT.read_text().splitlines()
     config = read_config(lines)

@@ -92,6 +92,7 @@ def publisher(tmp_path: Path) -> Iterator[Publisher]:
     server.server_close()
 
 
+@pytest.mark.requirement("SCR-001", "SCR-002", "KRN-004")
 def test_a_published_kernel_is_in_the_catalog_and_can_be_used(publisher: Publisher, tmp_path: Path) -> None:
     publisher.put_kernel("generic-6.12")
     done = publisher.run("publish-kernel.sh", "generic-6.12")
