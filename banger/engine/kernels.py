@@ -9,6 +9,7 @@ from banger.engine.known import look_up
 from banger.engine.observe import Emit
 from banger.engine.run import Engine
 from banger.kernels.catalog import ARCHITECTURE, Entry, load_catalog
+from banger.model.action import Flavour
 from banger.model.errors import ConflictError, NotFoundError
 from banger.model.handles import KernelFiles
 from banger.model.kernel import DEFAULT_KERNEL, ImportRequest, KernelView, check_kernel_name
@@ -135,7 +136,7 @@ class Kernels:
         known = look_up(self._state, plan, plan.graph())
         mine = {artifact for output in known.outputs.values() for artifact in output.artifacts}
         for node, digest in known.digests.items():
-            if plan.graph().nodes[node].action.flavour.value == "build":
+            if plan.graph().nodes[node].action.flavour is Flavour.BUILD:
                 self._state.actions.forget(digest)
         if isinstance(choice.source, ImportedKernel):
             given = (choice.source.image, choice.source.modules, choice.source.initrd)
