@@ -128,6 +128,7 @@ def _tree() -> LazyGroup:
         "show": Verb("kernel_show", "Show one kernel."),
         "pull": Verb("kernel_pull", "Fetch a kernel of the catalog and keep it."),
         "import": Verb("kernel_import", "Take in a kernel of your own."),
+        "export": Verb("kernel_export", "Write a kernel into a directory, to be published."),
         "rm": Verb("kernel_rm", "Remove kernels that no VM uses."),
     })  # fmt: skip
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {

@@ -29,6 +29,12 @@ class ImportBody(Body):
         return ImportRequest(**self.model_dump())
 
 
+class ExportBody(Body):
+    """POST /v1/kernels/{name}/export: a directory that is to be made."""
+
+    directory: Place
+
+
 def add_kernel_routes(app: FastAPI, daemon: Daemon) -> None:
     """Add the routes below /v1/kernels."""
     service = daemon.service
@@ -51,6 +57,11 @@ def add_kernel_routes(app: FastAPI, daemon: Daemon) -> None:
     @app.post("/v1/kernels/{name}/pull", response_model=OperationView, status_code=202)
     async def pull_kernel(name: Name) -> Response:
         return _json(daemon.begin(f"pull kernel {name}", lambda emit: service.pull_kernel(name, emit)), 202)
+
+    @app.post("/v1/kernels/{name}/export", response_model=OperationView, status_code=202)
+    async def export_kernel(name: Name, body: ExportBody) -> Response:
+        what = f"export kernel {name}"
+        return _json(daemon.begin(what, lambda emit: service.export_kernel(name, body.directory, emit)), 202)
 
     @app.delete("/v1/kernels/{name}", response_model=KernelView)
     async def remove_kernel(name: Name) -> Response:

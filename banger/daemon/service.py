@@ -136,6 +136,10 @@ class Service(Protocol):
         """Take a kernel in from files. Raises SpecError if no VM can boot from it, ConflictError for a name in use."""
         ...
 
+    async def export_kernel(self, name: str, directory: str, emit: Emit) -> None:
+        """Write a kernel into a new directory, fetching it first if it is not here. Raises ConflictError."""
+        ...
+
     async def remove_kernel(self, name: str) -> KernelView:
         """Forget a kernel. Raises ConflictError that names the VMs which use it."""
         ...

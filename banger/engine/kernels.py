@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -9,12 +10,14 @@ from banger.engine.known import look_up
 from banger.engine.observe import Emit
 from banger.engine.run import Engine
 from banger.kernels.catalog import ARCHITECTURE, Entry, load_catalog
+from banger.kernels.export import export_kernel
 from banger.model.action import Flavour
 from banger.model.errors import ConflictError, NotFoundError
 from banger.model.handles import KernelFiles
 from banger.model.kernel import DEFAULT_KERNEL, ImportRequest, KernelView, check_kernel_name
 from banger.model.kernel_source import BundleKernel, DebianKernel, ImportedKernel, KernelChoice, KernelSource
 from banger.model.vm import VmRequest
+from banger.oci.source import in_thread
 from banger.plan.kernel import DEFAULT_CHOICE, SOURCE_NODE, plan_kernel, plan_kernel_source
 from banger.store.kernels import KernelRecord
 from banger.store.state import State
@@ -80,6 +83,22 @@ class Kernels:
             self._refuse_taken(name)
             await self._take_in(KernelChoice(name, source), "kernel.import", emit)
         return self.show(name)
+
+    async def export(self, name: str, dest: Path, emit: Emit) -> None:
+        """Write a kernel into a new directory, fetching it first if it is not here."""
+        entry = load_catalog(os.environ).get(name)
+        plan, node = plan_kernel(self._find(name), "kernel.export")
+        with self._state.cas.uses.operation():
+            files: KernelFiles = (await self._engine.run(plan, emit))[node.node]
+            manifest = {
+                "name": name,
+                "distro": entry.distro if entry else "",
+                "arch": ARCHITECTURE,
+                "kernel_version": files.release,
+                "description": entry.description if entry else "",
+            }
+            image, modules = (self._state.cas.path(one.digest) for one in (files.bzimage, files.modules))
+            await in_thread(lambda stop: export_kernel(image, modules, dest, manifest, stop.check))
 
     def remove(self, name: str) -> KernelView:
         """Forget a kernel; what nothing else needs of it goes with the next prune, or at once if that is sure.

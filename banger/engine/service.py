@@ -204,6 +204,10 @@ class EngineService:
         """Take a kernel in from files."""
         return await self._kernels.take(request, emit)
 
+    async def export_kernel(self, name: str, directory: str, emit: Emit) -> None:
+        """Write a kernel into a new directory."""
+        await self._kernels.export(name, Path(directory), emit)
+
     async def remove_kernel(self, name: str) -> KernelView:
         """Forget a kernel."""
         if self._busy or self._templates.is_busy:

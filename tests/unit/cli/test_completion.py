@@ -73,5 +73,5 @@ def test_names_of_kernels_are_offered(banger: Installation) -> None:
 
 
 def test_commands_and_options_are_offered(shared: Installation) -> None:
-    assert words_for(shared, "banger kernel ") == ["list", "show", "pull", "import", "rm"]
+    assert words_for(shared, "banger kernel ") == ["list", "show", "pull", "import", "export", "rm"]
     assert "--kernel-ref" in words_for(shared, "banger vm create --k")

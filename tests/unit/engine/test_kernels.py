@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,6 +214,24 @@ async def test_a_removed_kernel_of_the_catalog_can_be_pulled_again(kernels: Kern
     with pytest.raises(NotFoundError, match="only in the catalog"):
         kernels.remove("own")
     assert (await kernels.pull("own", quiet)).here
+
+
+@pytest.mark.requirement("KRN-005")
+async def test_an_exported_kernel_is_a_directory_that_can_be_imported_again(kernels: Kernels, tmp_path: Path) -> None:
+    image = tmp_path / "vmlinux"
+    image.write_bytes(vmlinux(BUILT))
+    modules = modules_directory(tmp_path / "tree")
+    await kernels.take(ImportRequest("mine", str(image), str(modules)), quiet)
+    await kernels.export("mine", tmp_path / "out", quiet)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert (manifest["arch"], manifest["kernel_version"]) == ("x86_64", RELEASE)
+    exported = ImportRequest("again", str(tmp_path / "out" / "vmlinux"), str(tmp_path / "out" / "modules"))
+    assert (await kernels.take(exported, quiet)).release == RELEASE
+    with pytest.raises(ConflictError, match="there is something already"):
+        await kernels.export("mine", tmp_path / "out", quiet)
+    with pytest.raises(SpecError, match="No such file"):
+        await kernels.export("mine", tmp_path / "nowhere" / "out", quiet)
+    assert set(os.listdir(tmp_path)) == {"state", "vmlinux", "tree", "out"}  # noqa: PTH208
 
 
 async def test_what_nobody_knows_is_not_found(kernels: Kernels) -> None:
