@@ -70,6 +70,7 @@ class Kernels:
             )
         if entry is None:
             raise _unknown(name)
+        self._ask_again(entry.choice())
         await self._take_in(entry.choice(), "kernel.pull", emit)
         return self.show(name)
 
@@ -140,6 +141,14 @@ class Kernels:
         with self._state.cas.uses.operation():
             files: KernelFiles = (await self._engine.run(plan, emit))[node.node]
             self._state.kernels.put(choice, (files.bzimage.digest, files.modules.digest))
+
+    def _ask_again(self, choice: KernelChoice) -> None:
+        """Have what a package stands for asked anew, however young the answer is."""
+        plan, _node = plan_kernel(choice, "kernel.pull")
+        graph = plan.graph()
+        for node, digest in look_up(self._state, plan, graph).digests.items():
+            if graph.nodes[node].action.flavour is Flavour.QUERY:
+                self._state.answers.outdate(digest)
 
     def _files(self, choice: KernelChoice) -> KernelFiles | None:
         """What boots, if it is all here."""

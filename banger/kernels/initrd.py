@@ -6,7 +6,7 @@ disk: files are looked at in memory, and only those that are modules are returne
 
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import zstandard
@@ -39,7 +39,7 @@ def modules_in(initrd: bytes, what: str) -> Iterator[tuple[str, bytes]]:
         yield from _archive(content, what)
 
 
-def _archive(data: bytes, what: str) -> Iterator[tuple[str, bytes]]:
+def _archive(data: bytes, what: str) -> Generator[tuple[str, bytes], None, int]:
     """Members of one archive; returns where it ends."""
     at = 0
     while True:

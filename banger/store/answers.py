@@ -87,6 +87,13 @@ class Answers:
             return False, None
         return True, entry.value
 
+    def outdate(self, digest: Digest) -> None:
+        """Have it asked for again; until that succeeds, the answer that there is stays good."""
+        known, value = self.get(digest, not_older_than_s=None)
+        if known:
+            with suppress(sqlite3.DatabaseError, OSError):
+                self._cache.set(digest, msgspec.json.encode({"at": 0.0, "value": value}).decode())
+
     def all(self) -> Iterator[tuple[Digest, float, object]]:
         """Every answer: of which action, when it was given (seconds since the epoch), and what it is."""
         try:

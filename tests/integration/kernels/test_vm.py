@@ -51,16 +51,6 @@ def test_a_vm_boots_an_imported_kernel_keeps_it_and_boots_it_again(banger: Bange
     assert "mine" not in [one["name"] for one in json.loads(banger.ok("kernel", "list", "--json"))]
 
 
-def test_a_kernel_that_a_vm_names_is_fetched_and_the_plan_says_so(banger: Banger) -> None:
-    plan = json.loads(banger.ok("plan", "vm", "create", "--kernel-ref", "generic-6.12", "--json"))
-    assert "generic-6.12" in [node["label"] for node in plan["nodes"]]
-    said = banger.ok("vm", "run", "--rm", "--kernel-ref", "generic-6.12", "--quiet", "--", "uname", "-r")
-    assert said.startswith("6.12.")
-    (shown,) = [one for one in json.loads(banger.ok("kernel", "list", "--json")) if one["name"] == "generic-6.12"]
-    assert (shown["here"], shown["kept"], shown["release"]) == (True, True, said.strip())
-    banger.ok("kernel", "rm", "generic-6.12")
-
-
 @pytest.mark.nightly
 def test_a_vm_boots_a_bare_vmlinux(banger: Banger, files: tuple[Path, Path], tmp_path: Path) -> None:
     image, modules = files
@@ -82,12 +72,20 @@ def test_a_vm_boots_a_kernel_whose_ext4_is_a_module(banger: Banger, tmp_path: Pa
 
 
 @pytest.mark.requirement("CLI-043")
-def test_every_command_of_the_page_works(banger: Banger, files: tuple[Path, Path]) -> None:
+def test_every_command_of_the_page_works_and_a_kernel_that_a_vm_names_is_fetched(
+    banger: Banger, files: tuple[Path, Path]
+) -> None:
     image, modules = files
+    shown = {}
     for words in commands("kernel-catalog.md"):
         real = {"/boot/vmlinuz-RELEASE": str(image), "/lib/modules/RELEASE": str(modules)}
-        shown = banger.ok(*(real.get(word, word) for word in words))
-        assert "uname" not in words or shown.startswith("6.12.")
+        shown[" ".join(words)] = banger.ok(*(real.get(word, word) for word in words))
+    assert "generic-6.12" in shown["plan vm create --kernel-ref generic-6.12"]
+    release = shown["vm run --rm --kernel-ref generic-6.12 -- uname -r"].strip()
+    assert release.startswith("6.12.")
+    assert f"release:      {release}" in shown["kernel show generic-6.12"]
+    assert "here, kept" in shown["kernel show generic-6.12"]
+    assert shown["vm run --rm --kernel-ref my-kernel -- uname -r"].strip() == modules.name
     banger.ok("kernel", "rm", "generic-6.12")
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from banger.engine.kernels import Kernels
+from banger.engine.known import look_up
 from banger.engine.prune import prune
 from banger.engine.run import Engine
 from banger.kernels.catalog import VARIABLE
 from banger.model.cache import PruneRequest
-from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError
+from banger.model.errors import BangerError, ConflictError, NotFoundError, SpecError, TransientError
 from banger.model.kernel import DEFAULT_KERNEL, ImportRequest
 from banger.model.vm import Sizes, VmRequest
+from banger.plan.kernel import DEFAULT_CHOICE, plan_kernel
 from banger.store.state import State, open_state
 from tests.fakes.badserver import BadServer, Reply, serving
 from tests.fakes.kernel_files import BUILT, RELEASE, bundle, modules_directory, vmlinux
@@ -214,6 +216,26 @@ async def test_a_removed_kernel_of_the_catalog_can_be_pulled_again(kernels: Kern
     with pytest.raises(NotFoundError, match="only in the catalog"):
         kernels.remove("own")
     assert (await kernels.pull("own", quiet)).here
+
+
+async def test_a_pull_asks_anew_and_what_was_known_stays_good_until_there_is_an_answer(
+    kernels: Kernels, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = plan_kernel(DEFAULT_CHOICE, "test")
+    digest = look_up(state, plan, plan.graph()).digests["kernel.resolve"]
+    state.answers.put(digest, {"suite": "old", "architecture": "amd64", "packages": [], "releases": []})
+    asked = []
+
+    async def unreachable(*words: object) -> object:
+        asked.append(words)
+        raise TransientError("no network")
+
+    monkeypatch.setattr("banger.tasks.kernel_resolve.resolve_kernel", unreachable)
+    with pytest.raises(BangerError):  # the old answer names no package to fetch
+        await kernels.pull(DEFAULT_KERNEL, quiet)
+    assert asked
+    assert state.answers.get(digest, not_older_than_s=60) == (False, None)
+    assert state.answers.get(digest, not_older_than_s=None)[0]
 
 
 @pytest.mark.requirement("KRN-005")

@@ -2,6 +2,7 @@
 
 import gzip
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_the_same_files_make_the_same_tar(image: Path, tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
         directory = modules_directory(tmp_path / name, names=MODULES if name == "a" else MODULES[::-1])
-        assemble(image, [lambda place=directory: modules_below(place)], tmp_path / f"{name}.tar", "k")
+        assemble(image, [partial(modules_below, directory)], tmp_path / f"{name}.tar", "k")
         made.append((tmp_path / f"{name}.tar").read_bytes())
     assert made[0] == made[1]
 
