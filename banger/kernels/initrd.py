@@ -14,7 +14,7 @@ import zstandard
 from banger.guest import lz4
 from banger.model.errors import HostError, SpecError
 
-INITRD_LARGEST_BYTES: Final = 1024**3
+INITRD_LARGEST_BYTES: Final = 512 * 1024**2
 _MAGICS: Final = (b"070701", b"070702")
 _HEADER_BYTES: Final = 110
 _NAME_LONGEST: Final = 4096

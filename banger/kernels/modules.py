@@ -16,6 +16,7 @@ from banger.model.errors import NotFoundError, SpecError
 
 FILES_LIMIT: Final = 20_000
 TOTAL_LIMIT_BYTES: Final = 2 * 1024**3
+_WALK_LIMIT: Final = 100_000
 _LIST: Final = "modules.builtin"
 _BELOW_RELEASE: Final = re.compile(r"(?:usr/)?lib/modules/[^/]+/(.+)\Z")
 _MODULE: Final = re.compile(r"[A-Za-z0-9_.,+-]+\.ko(\.xz|\.zst|\.gz)?\Z")
@@ -52,14 +53,16 @@ def _root(directory: Path) -> Path:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    try:
-        for place, _directories, names in os.walk(root):
-            for name in names:
-                path = Path(place, name)
-                if not path.is_symlink() and path.is_file():
-                    yield path
-    except OSError as error:
-        raise SpecError(f"{root}: {error.strerror}") from error
+    """Every regular file. What cannot be read is left out; a tree that has no end is not walked to it."""
+    seen = 0
+    for place, _directories, names in os.walk(root):
+        seen += len(names) + 1
+        if seen > _WALK_LIMIT:
+            raise SpecError(f"{root}: more than {_WALK_LIMIT} files: no directory of kernel modules")
+        for name in names:
+            path = Path(place, name)
+            if not path.is_symlink() and path.is_file():
+                yield path
 
 
 def _read(path: Path) -> bytes:
