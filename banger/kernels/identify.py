@@ -119,7 +119,7 @@ def _xen_notes(elf: bytes) -> set[int]:
         headers = [struct.unpack_from("<IIQQQQ", elf, offset + number * size) for number in range(count)]
         # type, flags, offset, virtual address, physical address, size in the file
         return {kind for head in headers if head[0] == _PT_NOTE for kind in _notes(elf[head[2] : head[2] + head[5]])}
-    except struct.error:
+    except (struct.error, OverflowError):
         return set()
 
 

@@ -57,8 +57,9 @@ def test_a_vmlinux_and_a_bzimage_say_which_linux_they_are() -> None:
         (bzimage(b"junk" * 100), "packed in a way"),
         (bzimage(vmlinux())[:-10], "cut short"),
         (b"!<arch>\ndebian-binary", "Debian package"),
+        (vmlinux()[:32] + b"\xff" * 8 + vmlinux()[40:], "PVH"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_what_is_no_kernel_for_a_vm_is_called_what_it_is(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "k"
