@@ -32,6 +32,8 @@ def test_a_kernel_is_shown_and_removed(banger: Installation) -> None:
     assert "release:      6.1.0-56-cloud-amd64" in shown
     assert "used by:      no VM" in shown
     assert banger.ok("kernel", "rm", "debian-cloud", "generic-6.12") == "removed debian-cloud\nremoved generic-6.12\n"
+    banger.ok("kernel", "import", "mine", "/k", "-q")
+    assert [one["name"] for one in json.loads(banger.ok("kernel", "rm", "mine", "--json"))] == ["mine"]
     done = banger.run("kernel", "show", "debian-cloud")
     assert done.returncode == 1
     assert "try: banger kernel list" in done.stderr
