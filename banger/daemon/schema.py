@@ -46,12 +46,24 @@ class VmBody(Body):
     ephemeral: bool = False
     wait_ssh: bool = True
     cold: bool = False
+    refresh: bool = False
+    rebuild: Annotated[list[Text], Field(max_length=64)] = []
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
         sizes = Sizes(**self.sizes.model_dump())
-        return VmRequest(sizes, self.name, self.image, workspace, self.ephemeral, self.wait_ssh, self.cold)
+        return VmRequest(
+            sizes,
+            self.name,
+            self.image,
+            workspace,
+            self.ephemeral,
+            self.wait_ssh,
+            self.cold,
+            self.refresh,
+            tuple(self.rebuild),
+        )
 
 
 class CreateBody(Body):

@@ -4,7 +4,7 @@ Standard-library dataclasses: the command line reads them, and must start before
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from banger.model.errors import SpecError
 
@@ -53,6 +53,14 @@ class VmRequest:
     """Whether it is ready only when its SSH is; a command that its agent runs need not wait for that."""
     cold: bool = False
     """Boot it, even if it could be restored from a template."""
+    refresh: bool = False
+    """Ask again what is remembered of the world: which packages are current."""
+    rebuild: tuple[str, ...] = ()
+    """Nodes, or kinds of them, to be made again though their results are in the cache."""
+
+    def lasting(self) -> "VmRequest":
+        """What is kept of it with the VM: how it was to be made that one time is not."""
+        return replace(self, refresh=False, rebuild=())
 
 
 @dataclass(frozen=True, slots=True)
