@@ -46,6 +46,13 @@ def vm_options(function: Function) -> Function:
             help=f"Kernel, as `banger kernel list` names it (default {DEFAULT_KERNEL}).",
         ),
         click.option("--cold", is_flag=True, help="Boot it, even if it could be restored from a template."),
+        click.option("--refresh", is_flag=True, help="Ask anew which packages are current; otherwise once in 30 days."),
+        click.option(
+            "--rebuild",
+            metavar="NODE",
+            multiple=True,
+            help="Make NODE again, though it is in the cache: one that `plan` shows, such as image.rootfs. Repeatable.",
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -65,6 +72,8 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         wait_ssh=wait_ssh,
         cold=options["cold"],
         kernel=options["kernel"],
+        refresh=options["refresh"],
+        rebuild=tuple(options["rebuild"]),
     )
 
 

@@ -47,13 +47,25 @@ class VmBody(Body):
     wait_ssh: bool = True
     cold: bool = False
     kernel: Text | None = None
+    refresh: bool = False
+    rebuild: Annotated[list[Text], Field(max_length=64)] = []
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
         sizes = Sizes(**self.sizes.model_dump())
-        ways = self.ephemeral, self.wait_ssh, self.cold
-        return VmRequest(sizes, self.name, self.image, workspace, *ways, kernel=self.kernel)
+        return VmRequest(
+            sizes,
+            self.name,
+            self.image,
+            workspace,
+            self.ephemeral,
+            self.wait_ssh,
+            self.cold,
+            kernel=self.kernel,
+            refresh=self.refresh,
+            rebuild=tuple(self.rebuild),
+        )
 
 
 class CreateBody(Body):

@@ -1,7 +1,7 @@
 """Run a plan once more where that helps by itself: an object was found damaged, or there was no room left."""
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from banger.engine.observe import Emit
@@ -14,8 +14,10 @@ _MOST_TRIES = 4
 """Several objects can be damaged, and each run may meet only the next of them."""
 
 
-async def run_well(engine: Engine, plan: Plan, emit: Emit) -> Mapping[str, Any]:
-    """Run a plan. Whatever a failed try began is undone before the next, and raises what the last try raises.
+async def run_well(engine: Engine, plan: Plan, emit: Emit, again: Collection[str] = ()) -> Mapping[str, Any]:
+    """Run a plan, `again` as `Engine.run` has it. Whatever a failed try began is undone before the next.
+
+    Raises what the last try raises.
 
     A damaged object has been put aside when the error arrives, so the next try finds a miss and makes it anew.
     """
@@ -23,7 +25,7 @@ async def run_well(engine: Engine, plan: Plan, emit: Emit) -> Mapping[str, Any]:
     made_room = False
     for _ in range(_MOST_TRIES - 1):
         try:
-            return await engine.run(plan, emit)
+            return await engine.run(plan, emit, again=again)
         except BangerError as error:
             if any(isinstance(one, DamagedError) for one in _chain(error)):
                 _say(engine, emit, f"{error.message.split(';')[0]}: making it again")
@@ -35,7 +37,7 @@ async def run_well(engine: Engine, plan: Plan, emit: Emit) -> Mapping[str, Any]:
                 if view is None or not view.freed_bytes:
                     raise
                 _say(engine, emit, "there was no space left; trying again with what the cache has given back")
-    return await engine.run(plan, emit)
+    return await engine.run(plan, emit, again=again)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

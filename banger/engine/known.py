@@ -3,6 +3,7 @@
 Looked up by the very code that a run looks up with, so that plan and run cannot differ.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from banger.engine.remembered import Remembered
@@ -23,10 +24,13 @@ class Known:
     cache: dict[str, CacheState] = field(default_factory=dict)
 
 
-def look_up(state: State, plan: Plan, graph: Graph) -> Known:
-    """Look up every node whose key can be known before the run. Runs nothing, asks nobody, changes nothing."""
+def look_up(state: State, plan: Plan, graph: Graph, again: Collection[str] = ()) -> Known:
+    """Look up every node whose key can be known before the run. Runs nothing, asks nobody, changes nothing.
+
+    `again`: nodes that the run would run though their results are remembered.
+    """
     known = Known()
-    remembered = Remembered(state, plan, graph)
+    remembered = Remembered(state, plan, graph, again)
     for node in graph.nodes.values():
         if node.action.flavour is Flavour.RELEASE:
             continue

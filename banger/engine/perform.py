@@ -123,8 +123,11 @@ class Performer:
             if known is not None:
                 return Made(known, reused=True)
             flight.started()
+            before = self._remembered.replaced(digest)
             output, seconds = await self._make(node, flight)
             flight.made()
+            if before is not None and before.digest != output.digest:
+                self._observer.event("notice", text=f"{node.id} came out otherwise than before: it is not reproducible")
             document = action_document(node.action, self._input_digests(node))
             recorder.put(
                 digest,
@@ -180,7 +183,7 @@ class Performer:
                 value = await task.ask(self._context(node, place))
         except BangerError as error:
             known, old = self._state.answers.get(digest, not_older_than_s=None)
-            if not known or not task.ttl_s:
+            if not known or not task.ttl_s or self._remembered.forced(digest):
                 raise
             self._observer.event("notice", text=f"{node.id}: {error.message}; going on with the earlier answer")
             return Performed(self._output(msgspec.convert(old, output_type(type(task)))), reused=True)

@@ -1,6 +1,6 @@
 """`banger plan`: what a plan would do, from the cache alone. Runs nothing, asks nobody, changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from banger.engine.expect import expect
 from banger.engine.known import Known, look_up
@@ -15,10 +15,13 @@ from banger.plan import Plan
 from banger.store.state import State
 
 
-def preview(state: State, plan: Plan, capacities: Mapping[str, int]) -> PlanView:
-    """Look up every node whose key can be known before the run, and run the rest on paper."""
+def preview(state: State, plan: Plan, capacities: Mapping[str, int], again: Collection[str] = ()) -> PlanView:
+    """Look up every node whose key can be known before the run, and run the rest on paper.
+
+    `again`: nodes that the run would run though their results are remembered.
+    """
     graph = plan.graph()
-    known = look_up(state, plan, graph)
+    known = look_up(state, plan, graph, again)
     sizes = state.history.sizes()
     nodes = [node for node in graph.nodes.values() if node.action.flavour is not Flavour.RELEASE]
     hits = {name for name, cache in known.cache.items() if cache == "hit"}
@@ -26,7 +29,7 @@ def preview(state: State, plan: Plan, capacities: Mapping[str, int]) -> PlanView
     expected = {name: seconds for name, seconds in times.typical.items() if name not in hits}
     foreseen = predict(graph, capacities, expected, hits)
     critical = set(binding_path(foreseen.ends, foreseen.bound_by))
-    reasons = _reasons(state, plan, nodes, known)
+    reasons = _reasons(state, plan, nodes, known, again)
     views = [
         PlanNodeView(
             id=node.id,
@@ -70,16 +73,16 @@ def _size(state: State, known: Known, node: Node, sizes: Mapping[str, int]) -> i
     return sum(state.cas.size(one) for one in output.artifacts) if output.artifacts else None
 
 
-def _reasons(state: State, plan: Plan, nodes: list[Node], known: Known) -> dict[str, str]:
+def _reasons(state: State, plan: Plan, nodes: list[Node], known: Known, again: Collection[str]) -> dict[str, str]:
     """Why each node would run, as far as it is known: against the newest run of the same sort."""
     newest = state.history.runs(1, plan.what)
     before: Story = story_of(state, newest[0].id) if newest else {}
-    after = {node.id: _foretold(node, known) for node in nodes}
+    after = {node.id: _foretold(node, known, forced=node.id in again) for node in nodes}
     reasons = {name: reason_of(name, before, after) for name in after if known.cache[name] != "unknown"}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def _foretold(node: Node, known: Known) -> Recorded:
+def _foretold(node: Node, known: Known, *, forced: bool) -> Recorded:
     cache, output, document = known.cache[node.id], known.outputs.get(node.id), None
     if node.id in known.digests:
         document = action_document(
@@ -98,5 +101,6 @@ def _foretold(node: Node, known: Known) -> Recorded:
         network=False,
         privileged=False,
         size_bytes=None,
+        forced=forced,
     )
     return Recorded(told, cache, "done", document, None if output is None else output.value)

@@ -1,6 +1,6 @@
 """What a run knows without running anything: remembered outputs, and the values of nodes, made when asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -46,9 +46,12 @@ class Values(Mapping[str, Any]):
 class Remembered:
     """Lookups of one run."""
 
-    def __init__(self, state: State, plan: Plan, graph: Graph) -> None:
+    def __init__(self, state: State, plan: Plan, graph: Graph, again: Collection[str] = ()) -> None:
+        """`again`: nodes that are to run though their results are remembered."""
         self._state = state
         self._plan = plan
+        self._again = again
+        self._forced: set[Digest] = set()
         self.values = Values(plan.tasks)
         self.used: list[Digest] = []
         """Records whose last use is to be noted."""
@@ -60,6 +63,9 @@ class Remembered:
 
     def lookup(self, node: Node, digest: Digest) -> Output | None:
         """The remembered output of a Build or Query."""
+        if node.id in self._again:
+            self._forced.add(digest)
+            return None
         output = self._build(digest) if node.action.flavour is _BUILD else self._answer(node, digest)
         if output is not None:
             self.values.outputs[node.id] = output
@@ -72,7 +78,17 @@ class Remembered:
 
     def look_again(self, digest: Digest) -> Output | None:
         """The remembered output of a Build that is claimed now, and so is nobody else's to make."""
+        if digest in self._forced:
+            return None
         return self._state.recorder.get(digest) if self._news() else self._own.get(digest)
+
+    def forced(self, digest: Digest) -> bool:
+        """Whether it is to run though its result is remembered."""
+        return digest in self._forced
+
+    def replaced(self, digest: Digest) -> Output | None:
+        """What is remembered of a Build that is forced, and so will be replaced."""
+        return self._state.recorder.get(digest) if digest in self._forced else None
 
     def recorded(self, digest: Digest, output: Output) -> None:
         """This run has put a record."""

@@ -1,7 +1,7 @@
 """Run a plan: its graph, with times and events, and with the journal handed over when it has succeeded."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,14 +73,17 @@ class Engine:
 
         return Flights()
 
-    async def run(self, plan: Plan, emit: Emit | None, *, keep_going: bool = False) -> Mapping[str, Any]:
+    async def run(
+        self, plan: Plan, emit: Emit | None, *, keep_going: bool = False, again: Collection[str] = ()
+    ) -> Mapping[str, Any]:
         """Run a plan and return what each node put out.
 
         If it fails, everything it began is undone, and the first error is raised with the others as its notes;
         cancellation is raised after everything is undone. Raises SpecError before anything is done if a node asks for
         more than there is. `keep_going`: after a failure, run what does not depend on it.
+        `again`: Builds and Queries that are to run though their results are remembered.
         """
-        run = Run(self, plan, self._check(plan.graph()), emit, keep_going=keep_going)
+        run = Run(self, plan, self._check(plan.graph()), emit, keep_going=keep_going, again=again)
         with run.on_record():
             if not run.decider.begin():
                 await run.driver().run()
@@ -143,6 +146,7 @@ class Run:
         *,
         keep_going: bool = False,
         graceful: bool = False,
+        again: Collection[str] = (),
     ) -> None:
         self.id = os.urandom(16).hex()
         self._engine = engine
@@ -151,7 +155,8 @@ class Run:
         self._graceful = graceful
         self._expected = engine.state.runs.typical_seconds()
         self.observer = Observer(graph, engine.state.clock, emit)
-        self.remembered = Remembered(engine.state, plan, graph)
+        self._again = again
+        self.remembered = Remembered(engine.state, plan, graph, again)
         scheduler = Scheduler(graph, engine.sharing.pools, weights=self._expected, keep_going=keep_going)
         self.decider = Decider(scheduler, self.remembered, self.observer)
         self.failures: list[tuple[str, BaseException]] = []
@@ -202,7 +207,7 @@ class Run:
             how = "succeeded" if conclusion is not None and conclusion.succeeded else "failed"
             state.runs.end(self.id, how, observer.seconds(), observer.records, observer.hits)
             outputs = self.remembered.values.outputs
-            keep_story(state, self.id, self._graph, outputs, observer.records, observer.hits)
+            keep_story(state, self.id, self._graph, outputs, observer.records, observer.hits, self._again)
         self._engine.checkpoint("run", "handed-over")
 
     def result(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from banger.debian.namespaces import remove_scratch
 from banger.engine import cache
+from banger.engine.afresh import nodes_called, refresh
 from banger.engine.again import run_well
 from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
@@ -80,8 +81,11 @@ class EngineService:
         try:
             with self._doing(vm, VmState.CREATING):
                 host = self._facts(self._kernels.choice(request))
+                if request.refresh:
+                    await refresh(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
                 if not await self._restore(request, vm, name, host, emit):
-                    await run_well(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
+                    plan = plan_create(request, vm=vm, name=name, host=host)
+                    await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
                     if not request.cold:
                         self._templates.make_behind(request.image, request.sizes, host)
                 self._kernels.keep(request)
@@ -96,7 +100,8 @@ class EngineService:
 
     async def _restore(self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit) -> bool:
         """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
-        template = None if request.cold else self._templates.find(request.image, request.sizes, host)
+        is_cold = request.cold or request.rebuild  # a template stands on what was made before
+        template = None if is_cold else self._templates.find(request.image, request.sizes, host)
         if template is None:
             return False
         try:
@@ -169,10 +174,13 @@ class EngineService:
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
         host = self._facts(self._kernels.choice(request))
-        from_template = not request.cold and self._templates.find(request.image, request.sizes, host) is not None
+        if request.refresh:
+            await refresh(self._engine, plan_create(request, vm="0" * 32, name=name, host=host), lambda _: None)
+        is_cold = request.cold or request.rebuild
+        from_template = not is_cold and self._templates.find(request.image, request.sizes, host) is not None
         plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template)
         self._engine.refuse_what_cannot_fit(plan.graph())
-        return preview(self._state, plan, self._engine.capacities)
+        return preview(self._state, plan, self._engine.capacities, nodes_called(plan, request.rebuild))
 
     async def list_templates(self) -> list[TemplateView]:
         """Frozen VMs, the one that was used last first."""

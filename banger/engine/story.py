@@ -1,6 +1,6 @@
 """Keep what explains a run: called once, when it ends."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from banger.graph.build import Graph
 from banger.model.action import Flavour, Output, action_document
@@ -21,8 +21,9 @@ def keep_story(
     outputs: Mapping[str, Output],
     attempts: Iterable[NodeRun],
     hits: Iterable[Hit],
+    again: Collection[str] = (),
 ) -> None:
-    """Keep the graph of a run, and what each node that it came to was made from."""
+    """Keep the graph of a run, and what each node that it came to was made from. `again`: those that were forced."""
     if len(graph.nodes) > MOST_NODES:
         return
     digests = {one.node: Digest(one.digest) for one in attempts if one.digest is not None}
@@ -62,6 +63,7 @@ def keep_story(
                 needs.network,
                 needs.privileged,
                 size,
+                node.id in again,
             )
         )
     state.history.keep(run_id, nodes, documents, sizes)

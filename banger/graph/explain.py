@@ -88,8 +88,8 @@ def _reason(before: Recorded | None, after: Recorded) -> str | None:
     if before.outcome != "done":
         return "previous-failed"
     changes = _document_changes(before, after)
-    if changes:
-        return _name(changes[0])
+    if changes or after.told.forced:
+        return _name(changes[0]) if changes else "forced"
     return "ttl" if flavour == "query" else "evicted"
 
 

@@ -25,6 +25,8 @@ class ToldNode(msgspec.Struct, frozen=True, array_like=True):
     network: bool
     privileged: bool
     size_bytes: int | None
+    forced: bool = False
+    """It was to run though its result was remembered."""
 
     def depends_on(self) -> list[str]:
         """The nodes that it waits for, each once."""

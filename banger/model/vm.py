@@ -4,7 +4,7 @@ Standard-library dataclasses: the command line reads them, and must start before
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from banger.model.errors import SpecError
 
@@ -55,6 +55,14 @@ class VmRequest:
     """Boot it, even if it could be restored from a template."""
     kernel: str | None = None
     """A kernel by name; None: the one that its image names, or the usual one."""
+    refresh: bool = False
+    """Ask again what is remembered of the world: which packages are current."""
+    rebuild: tuple[str, ...] = ()
+    """Nodes, or kinds of them, to be made again though their results are in the cache."""
+
+    def lasting(self) -> "VmRequest":
+        """What is kept of it with the VM: how it was to be made that one time is not."""
+        return replace(self, refresh=False, rebuild=())
 
 
 @dataclass(frozen=True, slots=True)

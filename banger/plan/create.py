@@ -23,7 +23,7 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
     workspace = None
     if request.workspace is not None:  # first: a repository that will not do is an error before anything is made
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
-    record = plan.add(VmRecord(vm=vm, name=name, request=request), label=name, after=[workspace])
+    record = plan.add(VmRecord(vm=vm, name=name, request=request.lasting()), label=name, after=[workspace])
     ground = add_ground(plan, host)
     image = add_image(plan, request.image)
     template = add_template(plan, ground, image.rootfs, request.image, request.sizes) if from_template else None

@@ -21,7 +21,7 @@ DOCUMENT_LIMIT_BYTES = 256 * 1024
 """A longer one is not kept: then only its digest is known to have changed."""
 NEWEST = "last"
 """Stands for the newest run that made or started a VM: not for its deletion, nor for a template made behind it."""
-BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "vm.template"))
+BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "refresh", "vm.template"))
 """Sorts of runs that nobody means who says no more."""
 
 

@@ -1,6 +1,7 @@
 """Rebuild a damaged banger.db from what can be read of it: row by row, so that one bad page costs its rows alone.
 
-The damaged file is kept beside the new one, with its WAL. What a lost lease stood for is found by its name on the host.
+A table that the damaged file cannot name any more is found by the outline beside it. The damaged file is kept beside
+the new one, with its WAL. What a lost lease stood for is found by its name on the host.
 """
 
 import sqlite3
@@ -16,6 +17,7 @@ from banger.store.files import refusals
 from banger.store.journal import Journal
 from banger.store.kernels import Kernels
 from banger.store.lock import StateLock, opening, without_guests
+from banger.store.outline import by_outline, read_outline
 from banger.store.state import DATABASE_NAME
 from banger.store.vms import Vms
 
@@ -56,12 +58,12 @@ def _salvage(path: Path) -> Salvaged:
                 Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
     database = Database(path)
     try:
-        return _fill(database, aside)
+        return _fill(database, aside, path)
     finally:
         database.close()
 
 
-def _fill(database: Database, aside: Path) -> Salvaged:
+def _fill(database: Database, aside: Path, path: Path) -> Salvaged:
     tables = [row["name"] for row in database.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     rows: dict[str, int] = {}
     lost: list[str] = []
@@ -71,6 +73,13 @@ def _fill(database: Database, aside: Path) -> Salvaged:
                 rows[table] = _copy_table(old, database, table)
             except sqlite3.Error:
                 lost.append(table)
+    outline = read_outline(path) if lost else None
+    if outline is not None:
+        with by_outline(aside, outline) as copy:
+            for table in list(lost):
+                with suppress(sqlite3.Error), closing(copy.open(table)) as old:
+                    rows[table] = _copy_table(old, database, table)
+                    lost.remove(table)
     lost.extend(_drop_unreadable(database))
     return Salvaged(rows, lost, str(aside))
 
@@ -107,10 +116,11 @@ def _copy_table(old: sqlite3.Connection, database: Database, table: str) -> int:
     if not columns:
         raise sqlite3.DatabaseError(f"{table} is not known there")
     marks = ", ".join("?" * len(columns.split(", ")))
+    found = _rows(old, table, columns)
     count = 0
     with database.transaction("salvage") as connection:
         connection.execute("PRAGMA defer_foreign_keys=ON")
-        for row in _rows(old, table, columns):
+        for row in found:
             with suppress(sqlite3.IntegrityError):  # a torn row that breaks a rule of the schema
                 connection.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)  # noqa: S608
                 count += 1
@@ -119,9 +129,14 @@ def _copy_table(old: sqlite3.Connection, database: Database, table: str) -> int:
 
 
 def _rows(old: sqlite3.Connection, table: str, columns: str) -> "list[tuple[object, ...]]":
-    """Every row that can be read: in one go if the table is whole, else each by its number, from both ends."""
-    with suppress(sqlite3.Error):
+    """Every row that can be read: in one go if the table is whole, else each by its number, from both ends.
+
+    Raises sqlite3.Error if there is none: a table whose root is gone is lost, and not empty.
+    """
+    try:
         return old.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
+    except sqlite3.Error as error:
+        problem = error
     found: dict[int, tuple[object, ...]] = {}
     for order in ("ASC", "DESC"):
         _walk(old, f"SELECT rowid, {columns} FROM {table} ORDER BY rowid {order}", found)  # noqa: S608
@@ -130,6 +145,8 @@ def _rows(old: sqlite3.Connection, table: str, columns: str) -> "list[tuple[obje
         if rowid not in found:
             with suppress(sqlite3.Error):
                 _walk(old, f"SELECT rowid, {columns} FROM {table} WHERE rowid = {rowid}", found)  # noqa: S608
+    if not found:
+        raise problem
     return [row for _, row in sorted(found.items())]
 
 

@@ -66,6 +66,12 @@ def _new_agents() -> "Agents":
     return Agents()
 
 
+async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
+    from anyio import to_thread  # by then there is an event loop
+
+    return await to_thread.run_sync(function, *arguments)
+
+
 class Ref(msgspec.Struct, Generic[T], frozen=True):
     """The output of a node, to be known once the node has run."""
 
@@ -126,6 +132,18 @@ class Context:
     def keep_bytes(self, data: bytes) -> File:
         """Make content an artifact."""
         return File(self.state.cas.put_bytes(data), len(data))
+
+    async def keep_large(self, file: Path) -> File:
+        """`keep` for what takes a while to be read and synced: nothing else stands still meanwhile."""
+        return await _in_thread(self.keep, file)
+
+    async def keep_large_bytes(self, data: bytes) -> File:
+        """`keep_bytes`, likewise."""
+        return await _in_thread(self.keep_bytes, data)
+
+    async def keep_large_tree(self, paths: Mapping[str, Path]) -> Tree:
+        """Make finished files from `scratch` artifacts, and all of them one artifact, likewise."""
+        return await _in_thread(lambda: self.keep_tree({name: self.keep(path) for name, path in paths.items()}))
 
     def keep_tree(self, files: Mapping[str, File]) -> Tree:
         """Make named artifacts one artifact."""

@@ -20,7 +20,7 @@ class BuildInitramfs(Build[File], frozen=True, kw_only=True):
 
     async def build(self, ctx: Context) -> File:
         """Write the archive."""
-        return ctx.keep_bytes(await anyio.to_thread.run_sync(self._archive, ctx))
+        return await ctx.keep_large_bytes(await anyio.to_thread.run_sync(self._archive, ctx))
 
     def _archive(self, ctx: Context) -> bytes:
         programs = ctx.value(self.programs)

@@ -28,4 +28,4 @@ class BootstrapImage(Build[RootTar], frozen=True, kw_only=True):
             ctx.report(Progress(done, total, unit="items", text="packages set up"))
 
         newest = await bootstrap(debs, pinned.lock, tar, ctx.scratch / "work", tell, guest_sources=pinned.guest_sources)
-        return RootTar(ctx.keep(tar), newest)
+        return RootTar(await ctx.keep_large(tar), newest)

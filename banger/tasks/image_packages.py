@@ -26,4 +26,4 @@ class FetchPackages(Build[Tree], frozen=True, kw_only=True):
             ctx.report(Progress(done, total))
 
         debs = await from_first(lambda archive: fetch(archive, pins, ctx.scratch / "debs", tell))
-        return ctx.keep_tree({name: ctx.keep(path) for name, path in debs.items()})
+        return await ctx.keep_large_tree(debs)

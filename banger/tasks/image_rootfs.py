@@ -39,7 +39,7 @@ class BuildRootfs(Build[File], frozen=True, kw_only=True):
             ),
         )
         await write_image_in_child(ctx.path(source.tar), dest, options, deadline_s=_DEADLINE_S)
-        return ctx.keep(dest)
+        return await ctx.keep_large(dest)
 
 
 def _relative(path: str) -> str:

@@ -36,4 +36,4 @@ class BuildWorkSeed(Build[File], frozen=True, kw_only=True):
             root_mode=0o755,
         )
         await write_image_in_child(ctx.path(source.tar), dest, options, deadline_s=_DEADLINE_S)
-        return ctx.keep(dest)
+        return await ctx.keep_large(dest)

@@ -26,4 +26,4 @@ class FetchKernel(Build[File], frozen=True, kw_only=True):
             ctx.report(Progress(done, total, text=pins[0].name))
 
         files = await from_first(lambda archive: fetch(archive, pins, ctx.scratch / "debs", tell))
-        return ctx.keep(files[pins[0].name])
+        return await ctx.keep_large(files[pins[0].name])

@@ -22,4 +22,4 @@ class UnpackKernel(Build[KernelFiles], frozen=True, kw_only=True):
         """Take them out. Raises HostError if it is no kernel package."""
         image, modules = ctx.scratch / "bzimage", ctx.scratch / "modules.tar"
         release = await anyio.to_thread.run_sync(extract_kernel, ctx.path(ctx.value(self.package)), image, modules)
-        return KernelFiles(release, ctx.keep(image), ctx.keep(modules))
+        return KernelFiles(release, await ctx.keep_large(image), await ctx.keep_large(modules))

@@ -21,4 +21,4 @@ class ExtractVmlinux(Build[File], frozen=True, kw_only=True):
     async def build(self, ctx: Context) -> File:
         """Unpack it. Raises HostError for a kernel of unknown form."""
         bzimage = ctx.path(ctx.value(self.kernel).bzimage)
-        return ctx.keep_bytes(await anyio.to_thread.run_sync(lambda: extract_vmlinux(bzimage.read_bytes())))
+        return await ctx.keep_large_bytes(await anyio.to_thread.run_sync(lambda: extract_vmlinux(bzimage.read_bytes())))

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,63 @@ def test_salvage_loses_no_more_than_what_a_broken_page_held(tmp_path: Path, inde
     assert whole >= 1, f"one page took rows of two tables: {saved}"
     assert len(state.vms.all()) == saved.rows.get("vms", 0)
     state.close()
+
+
+def pages_of_the_schema(path: Path) -> list[int]:
+    """The first page of the file, and those that have the rest of the schema."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT pageno FROM dbstat WHERE name = 'sqlite_schema' ORDER BY pageno").fetchall()
+    return [page for (page,) in rows]
+
+
+@pytest.mark.parametrize("damage", [b"\0", b"\xff", b"nothing of use. "])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_salvage_loses_nothing_with_a_page_of_the_schema(tmp_path: Path, which: int, damage: bytes) -> None:
+    fill(tmp_path, 200)
+    path = tmp_path / "banger.db"
+    page = pages_of_the_schema(path)[which]
+    with path.open("r+b") as file:
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write((damage * PAGE_BYTES)[:PAGE_BYTES])
+    with pytest.raises(BangerError):
+        open_state(tmp_path).close()
+    saved = salvage(tmp_path)
+    assert (saved.rows["vms"], saved.rows["runs"], saved.lost) == (200, 200, [])
+    state = open_state(tmp_path)
+    assert (len(state.vms.all()), state.database.problems()) == (200, [])
+    state.close()
+    assert list(tmp_path.glob("*.reading*")) == []
+
+
+def test_salvage_has_what_only_the_log_of_a_killed_daemon_has_when_the_first_page_is_gone(tmp_path: Path) -> None:
+    fill(tmp_path, 50)
+    database = Database(tmp_path / "banger.db")
+    database.connection.execute("PRAGMA wal_autocheckpoint=0")
+    Vms(database, FakeClock()).add("f" * 32, "in-the-log", VmRequest(sizes=Sizes(1, 512, GIB)))
+    killed = tmp_path / "killed"  # what SIGKILL leaves: a connection that is closed folds its log in
+    killed.mkdir()
+    for suffix in ("", "-wal", ".outline"):
+        shutil.copy(tmp_path / f"banger.db{suffix}", killed)
+    database.close()
+    with (killed / "banger.db").open("r+b") as file:
+        file.write(b"\xff" * PAGE_BYTES)
+    assert salvage(killed).lost == []
+    state = open_state(killed)
+    assert state.vms.find("in-the-log").id == "f" * 32
+    assert len(state.vms.all()) == 51
+    state.close()
+
+
+def test_salvage_says_that_a_table_is_lost_whose_first_page_is(tmp_path: Path) -> None:
+    fill(tmp_path, 200)
+    path = tmp_path / "banger.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'runs'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
+    saved = salvage(tmp_path)
+    assert (saved.lost, saved.rows["vms"]) == (["runs"], 200)
 
 
 def test_salvage_leaves_out_a_lease_that_says_nothing_any_more_and_the_daemon_starts(tmp_path: Path) -> None:
