@@ -24,23 +24,31 @@ def run_piped(
     *,
     source: Iterator[bytes] = iter(()),  # noqa: B008 - empty for ever
     sink: Callable[[bytes], None] = lambda _: None,
+    errors: Callable[[bytes], None] = lambda _: None,
 ) -> tuple[int, str]:
     """Run it to its end; return its exit status and the end of what it wrote to stderr.
 
-    `source` is its input, taken as fast as the command reads; `sink` takes its output. What they raise ends the
-    command. Raises the daemon's errors. The client is of no use afterwards.
+    `source` is its input, taken as fast as the command reads; `sink` takes its output, `errors` what it writes to
+    stderr. What they raise ends the command. Raises the daemon's errors. The client is of no use afterwards.
     """
-    return _Pipe(client, vm_path(name, "/exec"), request, source, sink).run()
+    return _Pipe(client, vm_path(name, "/exec"), request, source, sink, errors).run()
 
 
 class _Pipe:
     """The conversation with the daemon about one command."""
 
     def __init__(
-        self, client: Client, path: str, request: ExecRequest, source: Iterator[bytes], sink: Callable[[bytes], None]
+        self,
+        client: Client,
+        path: str,
+        request: ExecRequest,
+        source: Iterator[bytes],
+        sink: Callable[[bytes], None],
+        errors: Callable[[bytes], None],
     ) -> None:
         self._source = source
         self._sink = sink
+        self._errors = errors
         self._socket, came = client.duplex(path, pack_message(Message.START, start_message(request)))
         self._chunks = ChunkReader()
         self._messages = MessageReader()
@@ -99,6 +107,7 @@ class _Pipe:
             if kind == Message.STDOUT:
                 self._sink(data)
             elif kind == Message.STDERR:
+                self._errors(data)
                 self._complaint = (self._complaint + data)[-_COMPLAINT_MOST_BYTES:]
             elif kind == Message.ROOM:
                 self._room += int(struct.unpack(">I", data)[0])
