@@ -43,7 +43,8 @@ def test_a_throw_away_vm_goes_at_the_end_of_its_block_whatever_happens_there(her
 
 
 def test_a_throw_away_vm_goes_with_the_process_that_made_it(here: Installation) -> None:
-    script = "import sys, banger, tests.fakes.cli\nvm = banger.Client().run(name='orphan')\nprint('up', flush=True)\nsys.stdin.read()"
+    make = "vm = banger.Client().run(name='orphan')"
+    script = f"import sys, banger, tests.fakes.cli\n{make}\nprint('up', flush=True)\nsys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", script], env=here.env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
