@@ -89,6 +89,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([
                 (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
                 for name, entry in self._table.items()
+                if isinstance(entry, LazyGroup) or entry.summary  # what has none is not for people
             ])  # fmt: skip
 
 
@@ -100,10 +101,20 @@ def _tree() -> LazyGroup:
         "show": Verb("vm_show", "Show one VM."),
         "start": Verb("vm_start", "Start stopped VMs."),
         "stop": Verb("vm_stop", "Stop VMs, keeping their disks."),
+        "restart": Verb("vm_restart", "Stop VMs and start them."),
+        "kill": Verb("vm_kill", "End VMs at once, keeping their disks."),
         "delete": Verb("vm_delete", "Stop VMs and remove all that is theirs."),
+        "prune": Verb("vm_prune", "Delete every stopped VM."),
         "ssh": Verb("vm_ssh", "Open a shell in a VM, or run a command in it."),
         "exec": Verb("vm_exec", "Run a command in a VM, without SSH."),
+        "cp": Verb("vm_cp", "Copy files into a VM, or out of it."),
         "logs": Verb("vm_logs", "Show a VM's console."),
+        "ports": Verb("vm_ports", "List what listens in a VM, and where to reach it."),
+        "forward": Verb("vm_forward", "Forward ports of this host to a running VM."),
+        "health": Verb("vm_health", "Say whether a VM's guest is well."),
+        "stats": Verb("vm_stats", "Show what a VM uses."),
+        "set": Verb("vm_set", "Give stopped VMs another shape."),
+        "rename": Verb("vm_rename", "Give a VM another name."),
     })  # fmt: skip
     plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {
         "create": Verb("plan_vm_create", "Say what `vm create` would do, and how long it would take."),
@@ -156,6 +167,8 @@ def _tree() -> LazyGroup:
         "cache": cache,
         "template": template,
         "kernel": kernel,
+        "ssh-config": Verb("ssh_config", "Have `ssh NAME.vm` work for every VM, or no longer."),
+        "ssh-proxy": Verb("ssh_proxy", ""),
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
         "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),

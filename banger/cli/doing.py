@@ -20,6 +20,7 @@ DOING = {
     "kernel.resolve": "asking which kernel is current",
     "kernel.unpack": "unpacking the kernel",
     "kernel.vmlinux": "unpacking the kernel's ELF",
+    "net.forward": "forwarding ports to the guest",
     "net.user": "choosing a port",
     "ssh.host_key": "making the VM's SSH host key",
     "vm.boot": "starting QEMU",

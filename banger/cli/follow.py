@@ -1,7 +1,7 @@
 """Follow an operation to its end. Ctrl-C cancels it and waits until it is undone; a second Ctrl-C stops waiting."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import cast
@@ -22,14 +22,21 @@ class InterruptedTooLateError(KeyboardInterrupt):
         self.value = value
 
 
-def follow(client: Client, answer: object, progress: Progress, *, timeout_s: float | None = None) -> object:
+def follow(
+    client: Client,
+    answer: object,
+    progress: Progress,
+    *,
+    timeout_s: float | None = None,
+    others: Sequence[OperationView] = (),
+) -> object:
     """Show an operation's events and return its result.
 
-    `answer` is what the daemon said when it took the operation on. Raises the operation's error, or KeyboardInterrupt
-    if it ended because of one.
+    `answer` is what the daemon said when it took the operation on. `others`: operations that Ctrl-C cancels too.
+    Raises the operation's error, or KeyboardInterrupt if it ended because of one.
     """
-    operation = decode(OperationView, answer)
-    with _cancelling(client, operation, progress) as pressed:
+    operation = answer if isinstance(answer, OperationView) else decode(OperationView, answer)
+    with _cancelling(client, [operation, *others], progress) as pressed:
         for raw in client.stream(f"/v1/operations/{operation.id}/events", timeout_s):
             event = cast("Event", raw)
             if event["event"] == "result":
@@ -51,7 +58,7 @@ def _error(event: ErrorEvent, operation: OperationView, progress: Progress, *, i
 
 
 @contextmanager
-def _cancelling(client: Client, operation: OperationView, progress: Progress) -> Iterator[list[int]]:
+def _cancelling(client: Client, operations: Sequence[OperationView], progress: Progress) -> Iterator[list[int]]:
     """Have SIGINT ask the daemon to cancel. The handler does not raise, so the stream of events goes on."""
     pressed: list[int] = []
 
@@ -60,8 +67,9 @@ def _cancelling(client: Client, operation: OperationView, progress: Progress) ->
             raise KeyboardInterrupt
         pressed.append(number)
         progress.say("cancelling; press Ctrl-C again to leave at once")
-        with suppress(BangerError), client.another() as other:
-            other.delete(f"/v1/operations/{operation.id}")
+        for operation in operations:
+            with suppress(BangerError), client.another() as other:
+                other.delete(f"/v1/operations/{operation.id}")
 
     before = signal.signal(signal.SIGINT, cancel)
     try:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from banger.cli.completing import complete_kernels, complete_vms
+from banger.cli.forwards import parse_forward
 from banger.cli.sizes import host_defaults, resolve
 from banger.model.errors import SpecError
 from banger.model.kernel import DEFAULT_KERNEL
@@ -18,7 +19,9 @@ Function = TypeVar("Function", bound=Callable[..., None])
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 one_vm = click.argument("name", metavar="NAME", shell_complete=complete_vms)
-many_vms = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_vms)
+many_vms = click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_vms)
+every = click.option("-a", "--all", "every", is_flag=True, help="All VMs of which it makes sense.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 def vm_options(function: Function) -> Function:
@@ -45,6 +48,14 @@ def vm_options(function: Function) -> Function:
             shell_complete=complete_kernels,
             help=f"Kernel, as `banger kernel list` names it (default {DEFAULT_KERNEL}).",
         ),
+        click.option(
+            "-p",
+            "--publish",
+            multiple=True,
+            metavar="PORTS",
+            help="Forward [ADDRESS:]HOST:GUEST whenever it runs (default address: 127.0.0.1).",
+        ),
+        click.option("--nat/--no-nat", default=True, help="Let the VM reach beyond this host, or not (default: yes)."),
         click.option("--cold", is_flag=True, help="Boot it, even if it could be restored from a template."),
         click.option("--refresh", is_flag=True, help="Ask anew which packages are current; otherwise once in 30 days."),
         click.option(
@@ -74,6 +85,8 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         kernel=options["kernel"],
         refresh=options["refresh"],
         rebuild=tuple(options["rebuild"]),
+        nat=options["nat"],
+        ports=[parse_forward(text) for text in options["publish"]],
     )
 
 

@@ -46,7 +46,7 @@ class _Stream:
     """The conversation with the daemon about one command."""
 
     def __init__(self, client: Client, path: str, request: ExecRequest) -> None:
-        self._socket, came = client.duplex(path, pack_message(Message.START, _start(request)))
+        self._socket, came = client.duplex(path, pack_message(Message.START, start_message(request)))
         self._chunks = ChunkReader()
         self._messages = MessageReader()
         self._to_send = bytearray()
@@ -173,7 +173,7 @@ class _Stream:
             raise remote_error(str(body.get("code")), str(body.get("message")), body.get("hint"))
 
 
-def _start(request: ExecRequest) -> bytes:
+def start_message(request: ExecRequest) -> bytes:
     """START as JSON: each byte of a word is a character, since a word need not be UTF-8."""
 
     def text(word: str) -> str:

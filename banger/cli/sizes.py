@@ -60,7 +60,7 @@ def resolve(vcpus: int | None, memory: str | None, disk_size: str | None) -> Siz
     sizes = check_sizes(
         Sizes(
             defaults.vcpus if vcpus is None else vcpus,
-            defaults.memory_mib if memory is None else _memory_mib(memory),
+            defaults.memory_mib if memory is None else parse_memory(memory),
             defaults.disk_bytes if disk_size is None else parse_size(disk_size),
         )
     )
@@ -70,6 +70,7 @@ def resolve(vcpus: int | None, memory: str | None, disk_size: str | None) -> Siz
     return sizes
 
 
-def _memory_mib(text: str) -> int:
+def parse_memory(text: str) -> int:
+    """Read an amount of memory as MiB. Raises SpecError."""
     # A bare number has always been MiB for every VMM there is.
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else parse_size(text) // MIB

@@ -56,6 +56,7 @@ def start(paths: StatePaths) -> Client:
         while time.monotonic() < deadline:
             client = Client.open(paths)
             if client:
+                child.returncode = 0  # it is meant to outlive us: Popen, which thinks otherwise, would warn of it
                 return client
             status = child.poll()
             if status == LOST_THE_RACE:

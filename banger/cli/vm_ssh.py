@@ -12,6 +12,7 @@ from banger.cli.options import RemoteCommand, one_vm, remote_words
 from banger.cli.ssh import run_ssh
 from banger.cli.start_daemon import daemon, running_daemon
 from banger.model.errors import BangerError
+from banger.model.verbs import HealthView
 from banger.model.vm import VmView
 
 
@@ -32,15 +33,15 @@ def command(name: str) -> None:
 
 
 def remind(vm: VmView) -> None:
-    """Say that a VM is still running, if it is. Never fails: it comes last."""
+    """Say that a VM is still running, if its guest answers. Never fails: it comes last."""
     with suppress(BangerError):
         client = running_daemon()
         if client is None:
             return
         with client:
-            now = decode(VmView, client.get(vm_path(vm.id)))
-        if now.state == "running":
+            health = decode(HealthView, client.get(vm_path(vm.id, "/health")))
+        if health.state == "running":
             print(
-                f"VM {vm.name!r} is still running: banger vm ssh {vm.name}, or banger vm delete {vm.name}",
+                f"VM {health.name!r} is still running: banger vm ssh {health.name}, or banger vm delete {health.name}",
                 file=sys.stderr,
             )

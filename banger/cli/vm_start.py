@@ -2,19 +2,16 @@
 
 import click
 
-from banger.cli.decode import decode_list
-from banger.cli.many import each
-from banger.cli.options import as_json, many_vms, quiet
-from banger.cli.output import print_json
-from banger.model.vm import VmView
+from banger.cli.many import Asked, each, which
+from banger.cli.options import as_json, every, many_vms, quiet
 
 
 @click.command("start")
 @many_vms
+@every
 @quiet
 @as_json
-def command(names: tuple[str, ...], *, quiet: bool, json_output: bool) -> None:
+def command(names: tuple[str, ...], *, every: bool, quiet: bool, json_output: bool) -> None:
     """Start stopped VMs."""
-    vms = decode_list(VmView, each(names, "POST", "/start", is_quiet=quiet))
-    if json_output:
-        print_json(vms)
+    wanted = which(names, every=every, states={"stopped", "failed"})
+    each(wanted, Asked("POST", "/start"), is_quiet=quiet, json_output=json_output)

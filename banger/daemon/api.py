@@ -20,6 +20,7 @@ from banger.daemon.operations import json_value
 from banger.daemon.run_routes import add_run_routes
 from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, TemplateBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
+from banger.daemon.verb_routes import add_verb_routes
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
     CheckView,
@@ -56,6 +57,7 @@ def create_app(daemon: Daemon) -> FastAPI:
         responses={"default": {"model": ErrorBody, "description": "What went wrong"}},
     )
     _add_vm_routes(app, daemon)
+    add_verb_routes(app, daemon)
     _add_operation_routes(app, daemon)
     _add_plan_routes(app, daemon)
     add_cache_routes(app, daemon)
@@ -102,8 +104,8 @@ def _add_vm_routes(app: FastAPI, daemon: Daemon) -> None:
         return _json(daemon.stop_vm(ref), 202)
 
     @app.delete("/v1/vms/{ref}", response_model=OperationView, status_code=202)
-    async def delete_vm(ref: Ref) -> Response:
-        return _json(await daemon.delete(ref), 202)
+    async def delete_vm(ref: Ref, if_stopped: bool = False) -> Response:  # noqa: FBT001, FBT002 - of the query
+        return _json(await daemon.delete(ref, if_stopped=if_stopped), 202)
 
     @app.post("/v1/vms/{ref}/exec", responses=EXEC_STREAM, response_class=Response)
     async def exec_vm(ref: Ref) -> Response:

@@ -16,6 +16,7 @@ from banger.daemon.sessions import Sessions
 from banger.model.cache import PruneRequest
 from banger.model.errors import ConflictError, NotFoundError
 from banger.model.paths import StatePaths
+from banger.model.verbs import VmChange
 from banger.model.views import DaemonView, OperationView, ShutdownView
 from banger.model.vm import Sizes, VmRequest, VmView
 
@@ -72,7 +73,7 @@ class Daemon:
 
         return self._begin(f"create {request.name or 'a VM'}", work, attached=attached)
 
-    async def delete(self, ref: str) -> OperationView:
+    async def delete(self, ref: str, *, if_stopped: bool = False) -> OperationView:
         """Begin to delete a VM, whoever else asks for it meanwhile: there is one deletion of a VM at a time."""
         vm = await self.service.show_vm(ref)
         under_way = self._deletions.get(vm.id)
@@ -81,13 +82,15 @@ class Daemon:
 
         async def work(emit: Emit) -> None:
             try:
-                await self.service.delete_vm(vm.id, emit)
+                await self.service.delete_vm(vm.id, emit, if_stopped=if_stopped)
                 self.sessions.forget(vm.id)
             finally:
-                self._deletions.pop(vm.id, None)
+                if not if_stopped:
+                    self._deletions.pop(vm.id, None)
 
         operation = self.operations.start(f"delete {vm.name}", work, attached=False)
-        self._deletions[vm.id] = operation
+        if not if_stopped:  # one that may refuse is not what others ask for
+            self._deletions[vm.id] = operation
         return OperationView(operation.id, operation.what)
 
     def start(self, ref: str) -> OperationView:
@@ -97,6 +100,18 @@ class Daemon:
     def stop_vm(self, ref: str) -> OperationView:
         """Begin to stop a VM."""
         return self._begin(f"stop {ref}", lambda emit: self.service.stop_vm(ref, emit), attached=False)
+
+    def restart(self, ref: str) -> OperationView:
+        """Begin to stop and start a VM."""
+        return self._begin(f"restart {ref}", lambda emit: self.service.restart_vm(ref, emit), attached=False)
+
+    def kill(self, ref: str) -> OperationView:
+        """Begin to end a VM at once."""
+        return self._begin(f"kill {ref}", lambda emit: self.service.kill_vm(ref, emit), attached=False)
+
+    def change(self, ref: str, change: VmChange) -> OperationView:
+        """Begin to change a VM."""
+        return self._begin(f"change {ref}", lambda emit: self.service.change_vm(ref, change, emit), attached=False)
 
     def build_template(self, image: str, sizes: Sizes) -> OperationView:
         """Begin to make a template."""

@@ -1,15 +1,21 @@
 """What a client may send. Strict and closed: a wrong type or an unknown field is refused, and says which."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from banger.model.cache import PruneRequest
 from banger.model.exec import ExecRequest, TerminalSize
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
-from banger.model.vm import DEFAULT_IMAGE, VM_NAME, Sizes, VmRequest, WorkspaceRequest
+from banger.model.verbs import VmChange
+from banger.model.vm import DEFAULT_IMAGE, LOOPBACK, VM_NAME, Forward, Sizes, VmRequest, WorkspaceRequest
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Vcpus = Annotated[int, Field(ge=VCPUS[0], le=VCPUS[1])]
+MemoryMib = Annotated[int, Field(ge=MEMORY_MIB[0], le=MEMORY_MIB[1])]
+DiskBytes = Annotated[int, Field(ge=DISK_BYTES[0], le=DISK_BYTES[1])]
+# pydantic's regular expressions have no \Z; their $ is the end of the text and nothing else.
+VmName = Annotated[str, Field(pattern="^" + VM_NAME.pattern.replace(r"\Z", "$"))]
 
 
 class Body(BaseModel):
@@ -21,9 +27,9 @@ class Body(BaseModel):
 class SizesBody(Body):
     """The shape of a VM."""
 
-    vcpus: Annotated[int, Field(ge=VCPUS[0], le=VCPUS[1])]
-    memory_mib: Annotated[int, Field(ge=MEMORY_MIB[0], le=MEMORY_MIB[1])]
-    disk_bytes: Annotated[int, Field(ge=DISK_BYTES[0], le=DISK_BYTES[1])]
+    vcpus: Vcpus
+    memory_mib: MemoryMib
+    disk_bytes: DiskBytes
 
 
 class WorkspaceBody(Body):
@@ -35,12 +41,41 @@ class WorkspaceBody(Body):
     from_ref: Text | None = None
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class ForwardBody(Body):
+    """A port of this host that leads to one of a guest."""
+
+    host_port: Port
+    guest_port: Port
+    host: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")] = LOOPBACK
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    def forward(self) -> Forward:
+        """Turn it into what the service takes."""
+        return Forward(**self.model_dump())
+
+
+class ChangeBody(Body):
+    """PATCH /v1/vms/{ref}: what is to be different."""
+
+    name: VmName | None = None
+    vcpus: Vcpus | None = None
+    memory_mib: MemoryMib | None = None
+    disk_bytes: DiskBytes | None = None
+    nat: bool | None = None
+
+    def change(self) -> VmChange:
+        """Turn it into what the service takes."""
+        return VmChange(**self.model_dump())
+
+
 class VmBody(Body):
     """The VM that is asked for."""
 
     sizes: SizesBody
-    # pydantic's regular expressions have no \Z; their $ is the end of the text and nothing else.
-    name: Annotated[str, Field(pattern="^" + VM_NAME.pattern.replace(r"\Z", "$"))] | None = None
+    name: VmName | None = None
     image: Text = DEFAULT_IMAGE
     workspace: WorkspaceBody | None = None
     ephemeral: bool = False
@@ -49,6 +84,8 @@ class VmBody(Body):
     kernel: Text | None = None
     refresh: bool = False
     rebuild: Annotated[list[Text], Field(max_length=64)] = []
+    nat: bool = True
+    ports: Annotated[list[ForwardBody], Field(max_length=64)] = []
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
@@ -63,6 +100,8 @@ class VmBody(Body):
             self.wait_ssh,
             self.cold,
             kernel=self.kernel,
+            nat=self.nat,
+            ports=[port.forward() for port in self.ports],
             refresh=self.refresh,
             rebuild=tuple(self.rebuild),
         )

@@ -21,14 +21,55 @@ from banger.model.cache import (
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.kernel import ImportRequest, KernelView
+from banger.model.verbs import ForwardsView, HealthView, PortsView, StatsView, VmChange
 from banger.model.views import CheckView, PlanView, TemplateView
-from banger.model.vm import Sizes, VmRequest, VmView
+from banger.model.vm import Forward, Sizes, VmRequest, VmView
 
 Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Takes one event of banger.model.progress."""
 
 
-class Service(Protocol):
+class VmVerbs(Protocol):
+    """What is done to a VM that is there, and how it is looked at. `ref` as for `Service`."""
+
+    async def restart_vm(self, ref: str, emit: Emit) -> VmView:
+        """Stop a VM, and start it."""
+        ...
+
+    async def kill_vm(self, ref: str, emit: Emit) -> VmView:
+        """End a VM at once, keeping its disks: a power cut."""
+        ...
+
+    async def change_vm(self, ref: str, change: VmChange, emit: Emit) -> VmView:
+        """Change its name, or the shape of a stopped one. Raises ConflictError for a name in use or a VM that runs."""
+        ...
+
+    async def health_vm(self, ref: str) -> HealthView:
+        """How it is; that it does not answer is an answer."""
+        ...
+
+    async def stats_vm(self, ref: str) -> StatsView:
+        """What it uses."""
+        ...
+
+    async def ports_vm(self, ref: str) -> PortsView:
+        """What listens in it, made reachable. Raises ConflictError unless it runs."""
+        ...
+
+    async def forwards_vm(self, ref: str) -> ForwardsView:
+        """What is forwarded to it now. Raises ConflictError unless it runs."""
+        ...
+
+    async def forward_vm(self, ref: str, forward: Forward) -> ForwardsView:
+        """Forward a port until it stops. Raises ConflictError if the port cannot be had."""
+        ...
+
+    async def unforward_vm(self, ref: str, forward: Forward) -> ForwardsView:
+        """Forward it no longer. Raises NotFoundError if it was not."""
+        ...
+
+
+class Service(VmVerbs, Protocol):
     """`ref` is a VM's name or id; NotFoundError if there is none such."""
 
     async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
@@ -43,8 +84,8 @@ class Service(Protocol):
         """Stop a VM, keeping its disk. A stopped one is left alone and returned."""
         ...
 
-    async def delete_vm(self, ref: str, emit: Emit) -> None:
-        """Stop a VM and remove everything that is its own."""
+    async def delete_vm(self, ref: str, emit: Emit, *, if_stopped: bool = False) -> None:
+        """Stop a VM and remove everything that is its own. `if_stopped`: raises ConflictError if it runs."""
         ...
 
     async def list_vms(self) -> list[VmView]:

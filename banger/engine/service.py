@@ -26,6 +26,7 @@ from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.engine.tell import run_rows, run_view, why_view
 from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates
+from banger.engine.verbs import Verbs
 from banger.engine.views import vm_state, vm_view
 from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
@@ -56,13 +57,15 @@ from banger.plan.start import plan_start
 from banger.store.state import State, open_state
 from banger.store.vms import VmRecord
 from banger.vm import AGENT_SOCKET
+from banger.vm.forwarding import check_forward, refused
 from banger.vm.lifecycle import VmState
+from banger.vm.ports import can_listen
 
 _BENCH_RUNS = 50
 _AGENT_DEADLINE_S = 10.0
 
 
-class EngineService:
+class EngineService(Verbs):
     """The one `Service` that is not a fake."""
 
     def __init__(self, state: State, engine: Engine, templates: Templates, authorized_key: str) -> None:
@@ -76,6 +79,9 @@ class EngineService:
 
     async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
         """Make a VM and wait until it can be used. If it cannot be made, or the caller goes away, nothing is left."""
+        for forward in request.ports:
+            if not can_listen(check_forward(forward)):
+                raise refused(forward)
         name = check_vm_name(request.name) if request.name else pick_name(self._state.vms.names())
         vm = uuid.uuid4().hex
         try:
@@ -139,10 +145,12 @@ class EngineService:
             await self._release(record.id, "vm.stop", Scope.SESSION, emit, graceful=True)
         return await self.show_vm(record.id)
 
-    async def delete_vm(self, ref: str, emit: Emit) -> None:
-        """Stop a VM at once and remove everything that is its own."""
+    async def delete_vm(self, ref: str, emit: Emit, *, if_stopped: bool = False) -> None:
+        """Stop a VM at once and remove everything that is its own. `if_stopped`: raises ConflictError if it runs."""
         record = self._state.vms.find(ref)
         async with self._alone_with(record, VmState.DELETING):
+            if if_stopped and vm_state(self._state.journal.of_vm(record.id))[0] is VmState.RUNNING:
+                raise ConflictError(f"VM {record.name!r} runs", hint=f"banger vm delete {record.name}")
             await self._release(record.id, "vm.delete", Scope.VM, emit, graceful=False)
         self._locks.pop(record.id, None)
 

@@ -56,7 +56,18 @@ def vm_view(state: State, record: VmRecord, busy: VmState | None) -> VmView:
         workspace=workspace.path if workspace else None,
         console_log=str(state.vms_dir / record.id / CONSOLE_LOG),
         problems=problems,
+        address=own_address(leases.values()) if running else None,
+        nat=record.request.nat,
+        ports=record.request.ports,
     )
+
+
+def own_address(leases: Iterable[Lease]) -> str | None:
+    """A running VM's own loopback address."""
+    for lease in leases:
+        if lease.node == "net.user" and isinstance(lease.value, dict):
+            return lease.value.get("address") or None
+    return None
 
 
 def _ssh_endpoint(state: State, record: VmRecord, leases: dict[str, Lease]) -> SshEndpoint | None:

@@ -71,10 +71,15 @@ class HostKey(msgspec.Struct, frozen=True):
 
 
 class UserNet(msgspec.Struct, frozen=True):
-    """A VM's user network: the port on 127.0.0.1 that leads to the guest's port 22, and the guest's MAC address."""
+    """A VM's user network: the port on 127.0.0.1 that leads to the guest's port 22, and the guest's MAC address.
+
+    `address` is the VM's own on loopback ("": it has none); `restricted`: the guest reaches nothing beyond this host.
+    """
 
     ssh_port: int
     mac: str
+    address: str = ""
+    restricted: bool = False
 
 
 class FrozenVm(msgspec.Struct, frozen=True):

@@ -27,6 +27,11 @@ class StatePaths:
         return self.run_dir / SOCKET_NAME
 
     @property
+    def client_key(self) -> Path:
+        """The SSH key that banger logs in with."""
+        return self.root / "ssh" / "id_ed25519"
+
+    @property
     def daemon_log(self) -> Path:
         """What the daemon writes about itself; rotated, bounded."""
         return self.root / "logs" / "bangerd.log"

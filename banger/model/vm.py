@@ -5,6 +5,7 @@ Standard-library dataclasses: the command line reads them, and must start before
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from banger.model.errors import SpecError
 
@@ -12,6 +13,7 @@ VM_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 """A DNS label (RFC 1123 §2.1), lower case: the name is the guest's hostname too."""
 
 DEFAULT_IMAGE = "debian-bookworm-slim"
+LOOPBACK = "127.0.0.1"
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
@@ -40,6 +42,21 @@ class WorkspaceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the host that leads to one of a guest. `host` is an IPv4 address of this host."""
+
+    host_port: int
+    guest_port: int
+    host: str = LOOPBACK
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    def describe(self) -> str:
+        """Say where it listens and where it leads: ``127.0.0.1:8080 -> 80``."""
+        kind = "/udp" if self.protocol == "udp" else ""
+        return f"{self.host}:{self.host_port} -> {self.guest_port}{kind}"
+
+
+@dataclass(frozen=True, slots=True)
 class VmRequest:
     """Everything that `vm create` and `vm run` ask of the daemon. `name` None: the daemon picks one."""
 
@@ -55,6 +72,10 @@ class VmRequest:
     """Boot it, even if it could be restored from a template."""
     kernel: str | None = None
     """A kernel by name; None: the one that its image names, or the usual one."""
+    nat: bool = True
+    """Whether the guest reaches beyond this host."""
+    ports: list[Forward] = field(default_factory=list)
+    """What is forwarded to it whenever it runs."""
     refresh: bool = False
     """Ask again what is remembered of the world: which packages are current."""
     rebuild: tuple[str, ...] = ()
@@ -93,6 +114,10 @@ class VmView:
     workspace: str | None = None
     console_log: str | None = None
     problems: list[str] = field(default_factory=list)
+    address: str | None = None
+    """Its own loopback address, on which its ports can be reached (`vm ports`)."""
+    nat: bool = True
+    ports: list[Forward] = field(default_factory=list)
 
 
 def check_vm_name(name: str) -> str:

@@ -34,7 +34,7 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
         plan.add(DiskWork(vm=vm, size_bytes=request.sizes.disk_bytes, directory=directory, seed=image.seed)),
         plan.add(SshHostKey(vm=vm, directory=directory)),
     ]
-    session = add_session(plan, ground, host, vm, name, request.sizes, ready, template)
+    session = add_session(plan, ground, host, vm, name, request, ready, template)
     if workspace is None:
         if request.wait_ssh:
             add_wait_for_ssh(plan, session, vm, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.model.kernel_source import KernelChoice
-from banger.model.vm import Sizes
+from banger.model.vm import Sizes, VmRequest
 from banger.plan import Plan
 from banger.plan.kernel import DEFAULT_CHOICE, add_kernel
 from banger.tasks import Ref
@@ -17,6 +17,7 @@ from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
 from banger.tasks.guest_ssh import GuestSsh
 from banger.tasks.host_vmm import AskHostVmm
+from banger.tasks.net_forward import NetForward
 from banger.tasks.net_user import NetUser
 from banger.tasks.vm_boot import VmBoot
 from banger.tasks.vm_restore import VmRestore
@@ -66,7 +67,7 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
     host: HostFacts,
     vm: str,
     name: str,
-    sizes: Sizes,
+    request: VmRequest,
     after: list[Ref[Any]],
     template: Ref[FrozenVm] | None = None,
 ) -> Session:
@@ -74,8 +75,11 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
 
     With a `template` the guest goes on from there; without one it boots.
     """
-    net = plan.add(NetUser(vm=vm), after=after[:1])
+    sizes = request.sizes
+    net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
     boot = _add_vmm(plan, ground, vm, sizes, net, after, template)
+    if request.ports:
+        plan.add(NetForward(vm=vm, forwards=tuple(request.ports), boot=boot))
     agent = plan.add(GuestAgent(vm=vm, boot=boot))
     # In this order: keys and connections that the identity brings must not come from the template's random numbers.
     entropy = plan.add(GuestEntropy(vm=vm, boot=boot), after=[agent])

@@ -8,6 +8,6 @@ from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for
 def plan_start(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
     """Plan another session of a VM. Nothing here touches its disks: what is on them is the user's."""
     plan = Plan("vm.start", vm)
-    session = add_session(plan, add_ground(plan, host), host, vm, name, request.sizes, after=[])
+    session = add_session(plan, add_ground(plan, host), host, vm, name, request, after=[])
     add_wait_for_ssh(plan, session, vm, name)
     return plan

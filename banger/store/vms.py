@@ -42,6 +42,30 @@ class Vms:
                 f"there is a VM called {name} already", hint=f"banger vm show {name}, or choose another --name"
             ) from None
 
+    def change(self, vm_id: str, name: str, request: VmRequest) -> None:
+        """Call a VM something else, or have it be another shape when it starts next.
+
+        Raises ConflictError if another VM has the name, NotFoundError if there is no such VM.
+        """
+        encoded = msgspec.json.encode(request).decode()
+        try:
+            with self._database.transaction("vm") as connection:
+                row = connection.execute("UPDATE vms SET name = ?, request = ? WHERE id = ?", (name, encoded, vm_id))
+                if row.rowcount != 1:
+                    raise NotFoundError("the VM has gone meanwhile", hint="banger vm list")
+                # What the journal says of it, for whoever reads that.
+                connection.execute(
+                    "UPDATE leases SET value = ? WHERE vm_id = ? AND node = 'vm.record'",
+                    (msgspec.json.encode(name).decode(), vm_id),
+                )
+                connection.execute(
+                    "UPDATE leases SET value = json_set(value, '$.size_bytes', ?)"
+                    " WHERE vm_id = ? AND node = 'disk.work' AND value IS NOT NULL",
+                    (request.sizes.disk_bytes, vm_id),
+                )
+        except sqlite3.IntegrityError:
+            raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}") from None
+
     def remove(self, vm_id: str) -> None:
         """Give the name back; absent is fine."""
         with self._database.transaction() as connection:

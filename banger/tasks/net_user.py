@@ -1,4 +1,4 @@
-"""`net.user`: a VM's network without privilege, through the VMM, with SSH on a loopback port of the host."""
+"""`net.user`: a VM's network without privilege, through the VMM: SSH on a loopback port, and an address of its own."""
 
 import hashlib
 from typing import ClassVar
@@ -6,31 +6,34 @@ from typing import ClassVar
 from banger.model.action import Scope
 from banger.model.handles import UserNet
 from banger.tasks import Context, Effect
-from banger.vm.ports import free_port
+from banger.vm.ports import free_port, loopback_address
 
 
 class NetUser(Effect[UserNet], frozen=True, kw_only=True):
-    """The lease keeps other VMs of ours off the port until this one's VMM has bound it."""
+    """The lease keeps other VMs of ours off the port until this one's VMM has bound it, and off the address."""
 
     kind: ClassVar[str] = "net.user"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.SESSION
     vm: str
+    nat: bool = True
 
     async def probe(self, ctx: Context, value: UserNet) -> bool:
         """A choice does not go away by itself."""
         return True
 
     async def apply(self, ctx: Context) -> UserNet:
-        """Choose a port that is free now and that no other VM's lease has."""
-        taken = {
-            lease.value["ssh_port"]
+        """Choose a port that is free now and that no other VM's lease has, and an address that none has."""
+        others = [
+            lease.value
             for lease in ctx.state.journal.all()
-            if lease.kind == self.kind and isinstance(lease.value, dict)
-        }
-        while (port := free_port()) in taken:
+            if lease.kind == self.kind and lease.vm_id != self.vm and isinstance(lease.value, dict)
+        ]
+        ports = {value["ssh_port"] for value in others}
+        addresses = {value.get("address", "") for value in others}
+        while (port := free_port()) in ports:
             pass
-        return UserNet(port, mac_address(self.vm))
+        return UserNet(port, mac_address(self.vm), loopback_address(self.vm, addresses), not self.nat)
 
     async def undo(self, ctx: Context, value: UserNet | None) -> None:
         """Nothing of it is on the host: the port is the VMM's."""

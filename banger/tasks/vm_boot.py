@@ -81,7 +81,7 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
                 Disk(ROOT_FILE, ROOT_SERIAL, DiskFormat.QCOW2, root_bytes),
                 Disk(WORK_FILE, WORK_SERIAL, DiskFormat.RAW, work_bytes),
             ),
-            network=UserNetwork(net.ssh_port, net.mac),
+            network=UserNetwork(net.ssh_port, net.mac, net.restricted),
             tsc_khz=ctx.value(self.vmm).tsc_khz,
         )
 

@@ -81,7 +81,7 @@ class VmRestore(Effect[RunningVm], frozen=True, kw_only=True):
             accelerator=Accelerator(vmm.accelerator),
             root_bytes=root_bytes,
             work_bytes=work_bytes,
-            network=UserNetwork(net.ssh_port, net.mac),
+            network=UserNetwork(net.ssh_port, net.mac, net.restricted),
             tsc_khz=vmm.tsc_khz,
         )
 

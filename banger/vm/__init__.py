@@ -39,6 +39,8 @@ CONSOLE_LOG = "console.log"
 VMM_LOG = "vmm.log"
 AGENT_PORT = "org.banger.agent.0"
 """Name of the virtio-serial port, as the guest sees it below /sys/class/virtio-ports (or /dev/virtio-ports)."""
+NETDEV = "net"
+"""Name of the host's end of the guest's network, in QEMU."""
 USER_NETWORK = "10.0.2.15/24,10.0.2.2,10.0.2.3"
 """Address, gateway and name server of a guest on QEMU's user network (QEMU docs, "Network emulation")."""
 
@@ -85,10 +87,14 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class UserNetwork:
-    """A network made by the VMM without privilege: egress for the guest, and one way in, from loopback to its SSH."""
+    """A network made by the VMM without privilege: egress for the guest, and one way in, from loopback to its SSH.
+
+    `restricted`: no egress; what is forwarded to the guest still comes in.
+    """
 
     ssh_port: int
     mac: str
+    restricted: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.ssh_port <= _LAST_PORT:

@@ -18,6 +18,7 @@ from banger.vm import (
     AGENT_SOCKET,
     CONSOLE_LOG,
     MONITOR_SOCKET,
+    NETDEV,
     Accelerator,
     Disk,
     Machine,
@@ -140,7 +141,8 @@ def _disk(disk: Disk, bus: str) -> list[str]:
 def _network(network: UserNetwork, bus: str) -> list[str]:
     # A card on PCI carries a boot ROM that is of no use here.
     rom = ",romfile=" if bus == "pci" else ""
+    restrict = "restrict=on," if network.restricted else ""
     return [
-        *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{network.ssh_port}-:22"),
-        *("-device", f"virtio-net-{bus},netdev=net,mac={network.mac}{rom}"),
+        *("-netdev", f"user,id={NETDEV},{restrict}hostfwd=tcp:127.0.0.1:{network.ssh_port}-:22"),
+        *("-device", f"virtio-net-{bus},netdev={NETDEV},mac={network.mac}{rom}"),
     ]

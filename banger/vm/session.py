@@ -9,7 +9,7 @@ from banger.model.errors import HostError
 from banger.vm import USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, UserNetwork
 from banger.vm.disks import overlay_size
 from banger.vm.qemu import Qemu
-from banger.vm.stop import AGENT_DEADLINE_S, QUIT_DEADLINE_S, Rung, StoppedBy, kill, stop
+from banger.vm.stop import AGENT_DEADLINE_S, POWER_BUTTON_DEADLINE_S, QUIT_DEADLINE_S, Rung, StoppedBy, kill, stop
 
 ROOT_FILE = "root.qcow2"
 WORK_FILE = "work.raw"
@@ -73,13 +73,20 @@ async def kill_all(vm_id: str) -> None:
 
 
 async def stop_gently(process: ProcessIdentity, vm_dir: Path, ask_the_agent: Callable[[], Awaitable[object]]) -> None:
-    """Have the guest power off; if it does not, end its VMM. Raises HostError if the process cannot be ended."""
+    """Have the guest power off: its agent, then its power button; if it does not, end its VMM.
+
+    Raises HostError if the process cannot be ended. A guest can delay this by 25 s, and not prevent it.
+    """
+
+    async def press_the_button() -> None:
+        await Qemu.installed().press_power_button(vm_dir)
 
     async def quit_the_vmm() -> None:
         await Qemu.installed().quit(vm_dir)
 
     ladder = [
         Rung(StoppedBy.AGENT, ask_the_agent, AGENT_DEADLINE_S),
+        Rung(StoppedBy.POWER_BUTTON, press_the_button, POWER_BUTTON_DEADLINE_S),
         Rung(StoppedBy.QUIT, quit_the_vmm, QUIT_DEADLINE_S),
     ]
     await stop(process, ladder)

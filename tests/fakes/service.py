@@ -34,21 +34,23 @@ from banger.model.errors import ActionError, ConflictError, NotFoundError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, TemplateView
-from banger.model.vm import Sizes, SshEndpoint, VmRequest, VmView
+from banger.model.vm import Forward, Sizes, SshEndpoint, VmRequest, VmView
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
 from tests.fakes.kernels import FakeKernels
+from tests.fakes.verbs import ADDRESS, FakeVerbs
 
 DIGEST = "sha256:" + "ab" * 32
 
 
-class FakeService(FakeKernels):
+class FakeService(FakeVerbs, FakeKernels):
     """Keeps the Service protocol; writes what it was asked to `calls.jsonl`."""
 
     def __init__(self, state_dir: Path) -> None:
         self._dir = state_dir
         self._file = state_dir / "vms.json"
         self._vms: dict[str, VmView] = {}
+        self._forwards: dict[str, list[Forward]] = {}
         self._agent: AgentChannel | None = None
         self._agent_process: subprocess.Popen[bytes] | None = None
         if self._file.exists():
@@ -73,6 +75,9 @@ class FakeService(FakeKernels):
             ssh=self._ssh(name),
             workspace=request.workspace.path if request.workspace else None,
             console_log=str(console),
+            address=ADDRESS,
+            nat=request.nat,
+            ports=request.ports,
         )
         self._put(view)
         return view
@@ -85,9 +90,11 @@ class FakeService(FakeKernels):
         self._note("stop_vm", ref)
         return self._put(replace(self._get(ref), state="stopped"))
 
-    async def delete_vm(self, ref: str, emit: Emit) -> None:
+    async def delete_vm(self, ref: str, emit: Emit, *, if_stopped: bool = False) -> None:
         self._note("delete_vm", ref)
         vm = self._get(ref)
+        if if_stopped and vm.state == "running":
+            raise ConflictError(f"VM {vm.name!r} runs")
         if vm.name.startswith("sticky"):
             await anyio.sleep(60)
         del self._vms[vm.id]
@@ -276,6 +283,7 @@ class FakeService(FakeKernels):
 def _vm(raw: dict[str, object]) -> VmView:
     fields = dict(raw)
     fields["sizes"] = Sizes(**fields["sizes"])  # type: ignore[arg-type]
+    fields["ports"] = [Forward(**one) for one in fields["ports"]]  # type: ignore[attr-defined]
     fields["ssh"] = SshEndpoint(**fields["ssh"])  # type: ignore[arg-type]
     return VmView(**fields)  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ REFUSED = [
     (["vm", "show"], "Missing argument"),
     (["vm", "show", "a", "b"], "unexpected extra argument"),
     (["vm", "logs", "a", "b"], "unexpected extra argument"),
-    (["vm", "stop"], "Missing argument"),
+    (["vm", "stop"], "name a VM, or say --all"),
     (["cache", "prune", "--older-than", "soon"], "'soon' is not an age"),
     (["tui"], "No such command 'tui'"),
     (["vm", "session"], "No such command 'session'"),

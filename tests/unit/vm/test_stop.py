@@ -71,8 +71,16 @@ async def test_a_machine_that_ignores_everything_is_killed_within_the_sum_of_the
     ended = await stop(machine.identity, ladder)
     assert ended.by is StoppedBy.KILL
     assert time.monotonic() - began < 1
-    assert ended.failures == ("agent: still running after 0.1 s", "power button: still running after 0.1 s")
+    assert ended.failures == ("agent: no answer", "power button: still running after 0.1 s")
     assert not is_alive(machine.identity)
+
+
+async def test_who_does_not_even_answer_is_not_waited_for(machine: Stubborn) -> None:
+    began = time.monotonic()
+    ladder = [Rung(StoppedBy.AGENT, hang, 30), Rung(StoppedBy.QUIT, machine.release, 5)]
+    ended = await stop(machine.identity, ladder)
+    assert (ended.by, ended.failures) == (StoppedBy.QUIT, ("agent: no answer",))
+    assert time.monotonic() - began < 6
 
 
 async def test_a_machine_that_has_ended_needs_nothing(machine: Stubborn) -> None:

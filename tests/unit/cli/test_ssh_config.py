@@ -1,0 +1,96 @@
+"""`banger ssh-config`: nothing is written unless asked for, and the user's own file keeps what is the user's."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.installation import Installation
+
+OWN = "# mine\nHost *.example\n    User me\n\n"
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    return tmp_path / ".ssh/config"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / ".config/banger/ssh_config"
+
+
+@pytest.mark.requirement("CLI-045")
+def test_it_says_where_and_how_and_writes_nothing(banger: Installation, user: Path, config: Path) -> None:
+    before = sorted(user.parents[1].rglob("*"))
+    assert banger.ok("ssh-config").splitlines() == [
+        f"file:      {config}",
+        f'line:      Include "{config}"',
+        f"installed: no, in {user}",
+        "to install: banger ssh-config --install",
+    ]
+    assert json.loads(banger.ok("ssh-config", "--json"))["installed"] is False
+    assert sorted(user.parents[1].rglob("*")) == before
+
+
+@pytest.mark.requirement("CLI-046")
+@pytest.mark.requirement("SSH-006")
+@pytest.mark.requirement("SSH-007")
+def test_installing_twice_is_installing_once_and_keeps_what_was_there(
+    banger: Installation, user: Path, config: Path
+) -> None:
+    user.parent.mkdir()
+    user.write_text(OWN)
+    user.chmod(0o644)
+    assert "installed: yes" in banger.ok("ssh-config", "--install")
+    once = user.read_text()
+    assert once.endswith("# END banger\n" + OWN)
+    assert once.splitlines()[1] == f'Include "{config}"'
+    banger.ok("ssh-config", "--install")
+    assert user.read_text() == once
+    assert (user.stat().st_mode & 0o777, config.stat().st_mode & 0o777) == (0o644, 0o600)
+    assert sorted(path.name for path in user.parent.iterdir()) == ["config"]
+
+
+@pytest.mark.requirement("CLI-047")
+def test_uninstalling_removes_the_block_and_nothing_else(banger: Installation, user: Path, config: Path) -> None:
+    assert "installed: no" in banger.ok("ssh-config", "--uninstall")
+    assert not user.exists()
+    user.parent.mkdir()
+    user.write_text(OWN)
+    banger.ok("ssh-config", "--install")
+    assert "installed: no" in banger.ok("ssh-config", "--uninstall")
+    assert user.read_text() == OWN
+    assert not config.exists()
+
+
+def test_a_user_file_that_is_a_link_stays_one(banger: Installation, user: Path, tmp_path: Path) -> None:
+    user.parent.mkdir()
+    (tmp_path / "dotfiles").write_text(OWN)
+    user.symlink_to("../dotfiles")
+    banger.ok("ssh-config", "--install")
+    assert user.is_symlink()
+    assert (tmp_path / "dotfiles").read_text().endswith(OWN)
+
+
+def test_a_block_whose_end_is_missing_is_left_alone(banger: Installation, user: Path) -> None:
+    user.parent.mkdir()
+    cut = "# BEGIN banger: `banger ssh-config --uninstall` removes these lines\n" + OWN
+    user.write_text(cut)
+    banger.ok("ssh-config", "--uninstall")
+    assert user.read_text() == cut
+
+
+@pytest.mark.requirement("SSH-006")
+def test_ssh_itself_understands_what_is_written(banger: Installation, config: Path, tmp_path: Path) -> None:
+    banger.ok("ssh-config", "--install")
+    asked = subprocess.run(
+        ["/usr/bin/ssh", "-F", config, "-G", "box.vm"], capture_output=True, text=True, check=True, timeout=20
+    )
+    told = dict(line.split(" ", 1) for line in asked.stdout.splitlines() if " " in line)
+    assert told["user"] == "root"
+    assert told["proxycommand"].endswith("-P -m banger.cli.main ssh-proxy connect %n")
+    assert told["identityfile"] == str(tmp_path / "state/ssh/id_ed25519")
+    assert (told["stricthostkeychecking"], told["identityagent"], told["forwardagent"]) == ("true", "none", "no")
+    assert "ssh-proxy" not in banger.ok("--help")
