@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from banger.daemon.core import Daemon
 from banger.daemon.operations import json_value
-from banger.daemon.schema import BranchBody, WorkspaceExportBody, PrepareBody
+from banger.daemon.schema import BranchBody, PrepareBody, WorkspaceExportBody
 from banger.model.views import OperationView
 from banger.model.workspace import BranchView
 
