@@ -98,10 +98,6 @@ class Daemon:
         """Begin to stop a VM."""
         return self._begin(f"stop {ref}", lambda emit: self.service.stop_vm(ref, emit), attached=False)
 
-    def begin(self, what: str, work: Callable[[Emit], Awaitable[object]]) -> OperationView:
-        """Begin something. Stops when nobody follows it any more."""
-        return self._begin(what, work, attached=True)
-
     def build_template(self, image: str, sizes: Sizes) -> OperationView:
         """Begin to make a template."""
         what = f"make a template of {image}"
