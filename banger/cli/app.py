@@ -94,6 +94,10 @@ class LazyGroup(click.Group):
 
 
 def _tree() -> LazyGroup:
+    workspace = LazyGroup("workspace", "Bring a checkout into a VM, and back what was done in it.", {
+        "prepare": Verb("vm_workspace_prepare", "Bring a VM's checkout up to date: only what changed is sent."),
+        "export": Verb("vm_workspace_export", "Show what was done in a VM's checkout; take it as a branch or a patch."),
+    })  # fmt: skip
     vm = LazyGroup("vm", "Make, enter and remove VMs.", {
         "run": Verb("vm_run", "Make a VM and enter it, or run a command in it."),
         "create": Verb("vm_create", "Make a VM and leave it running."),
@@ -115,6 +119,7 @@ def _tree() -> LazyGroup:
         "stats": Verb("vm_stats", "Show what a VM uses."),
         "set": Verb("vm_set", "Give stopped VMs another shape."),
         "rename": Verb("vm_rename", "Give a VM another name."),
+        "workspace": workspace,
     })  # fmt: skip
     plan_vm = LazyGroup("vm", "Plan what a `vm` command would do.", {
         "create": Verb("plan_vm_create", "Say what `vm create` would do, and how long it would take."),

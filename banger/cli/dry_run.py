@@ -11,18 +11,25 @@ from banger.model.vm import VmRequest, WorkspaceRequest
 
 def show(request: VmRequest) -> None:
     """Print every file that would be copied. No daemon, no VM. Raises SpecError for what cannot be copied."""
+    if request.workspace is None:
+        raise SpecError("--dry-run needs a PATH: it lists the files that would be copied from there")
+    show_workspace(request.workspace)
+
+
+def show_workspace(wanted: WorkspaceRequest) -> None:
+    """Print every file of a checkout that would be copied."""
     import anyio
 
     from banger.workspace.inspect import inspect_repository
     from banger.workspace.values import Workspace
 
-    wanted = request.workspace
-    if wanted is None:
-        raise SpecError("--dry-run needs a PATH: it lists the files that would be copied from there")
-
     async def inspect() -> Workspace:
         return await inspect_repository(
-            wanted.path, include_untracked=wanted.include_untracked, branch=wanted.branch, from_ref=wanted.from_ref
+            wanted.path,
+            include_untracked=wanted.include_untracked,
+            branch=wanted.branch,
+            from_ref=wanted.from_ref,
+            full_copy=wanted.full_copy,
         )
 
     found = anyio.run(inspect)
@@ -42,5 +49,10 @@ def notice_untracked(workspace: WorkspaceRequest) -> None:
 
     count = len(anyio.run(list_untracked, workspace.path))
     if count:
-        what = "1 untracked file stays" if count == 1 else f"{count} untracked files stay"
-        print(f"{what} behind; --include-untracked copies untracked files too", file=sys.stderr)
+        say_untracked(count)
+
+
+def say_untracked(count: int) -> None:
+    """Say how many untracked files stay behind."""
+    what = "1 untracked file stays" if count == 1 else f"{count} untracked files stay"
+    print(f"{what} behind; --include-untracked copies untracked files too", file=sys.stderr)

@@ -14,6 +14,7 @@ from banger.cli.remote import run_remote
 from banger.cli.session import Session, delete_now
 from banger.cli.ssh import GUEST_REPOSITORY, run_ssh, wait_for_ssh
 from banger.cli.start_daemon import daemon
+from banger.cli.tooling import begin_tooling
 from banger.cli.vm_create import create
 from banger.cli.vm_ssh import remind
 from banger.model.errors import DeadlineError
@@ -69,6 +70,9 @@ def run(request: VmRequest, words: list[str], *, is_quiet: bool, by_ssh: bool) -
 
 def _enter(vm: VmView, words: list[str], *, by_ssh: bool) -> int:
     directory = GUEST_REPOSITORY if vm.workspace else None
+    if not words and vm.workspace:
+        with daemon() as client:
+            begin_tooling(client, vm)
     if by_ssh:
         wait_for_ssh(vm)
         return run_ssh(vm, words, directory)

@@ -21,6 +21,7 @@ from banger.daemon.run_routes import add_run_routes
 from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, TemplateBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
 from banger.daemon.verb_routes import add_verb_routes
+from banger.daemon.workspace_routes import add_workspace_routes
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import (
     CheckView,
@@ -63,6 +64,7 @@ def create_app(daemon: Daemon) -> FastAPI:
     add_cache_routes(app, daemon)
     add_run_routes(app, daemon)
     add_kernel_routes(app, daemon)
+    add_workspace_routes(app, daemon)
     _add_template_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)

@@ -9,6 +9,7 @@ from banger.model.exec import ExecRequest, TerminalSize
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
 from banger.model.verbs import VmChange
 from banger.model.vm import DEFAULT_IMAGE, LOOPBACK, VM_NAME, Forward, Sizes, VmRequest, WorkspaceRequest
+from banger.model.workspace import PrepareRequest
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Vcpus = Annotated[int, Field(ge=VCPUS[0], le=VCPUS[1])]
@@ -39,6 +40,7 @@ class WorkspaceBody(Body):
     include_untracked: bool = False
     branch: Text | None = None
     from_ref: Text | None = None
+    full_copy: bool = False
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -105,6 +107,30 @@ class VmBody(Body):
             refresh=self.refresh,
             rebuild=tuple(self.rebuild),
         )
+
+
+class PrepareBody(Body):
+    """POST /v1/vms/{ref}/workspace/prepare. Without `workspace`: what was asked for the last time."""
+
+    workspace: WorkspaceBody | None = None
+    replace: bool = False
+
+    def request(self) -> PrepareRequest:
+        """Turn it into what the service takes."""
+        workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
+        return PrepareRequest(workspace, self.replace)
+
+
+class WorkspaceExportBody(Body):
+    """POST /v1/vms/{ref}/workspace/export. `path`: in the user's repository, if it is elsewhere now."""
+
+    path: Annotated[str, Field(pattern="^/", max_length=4096)] | None = None
+
+
+class BranchBody(Body):
+    """POST /v1/vms/{ref}/workspace/exports/{export}/branch. Without `name`: a free one."""
+
+    name: Text | None = None
 
 
 class CreateBody(Body):

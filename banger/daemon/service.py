@@ -24,6 +24,7 @@ from banger.model.kernel import ImportRequest, KernelView
 from banger.model.verbs import ForwardsView, HealthView, PortsView, StatsView, VmChange
 from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Forward, Sizes, VmRequest, VmView
+from banger.model.workspace import BranchView, ExportView, PreparedView, PrepareRequest
 
 Emit: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Takes one event of banger.model.progress."""
@@ -98,6 +99,18 @@ class Service(VmVerbs, Protocol):
 
     async def exec_vm(self, ref: str, request: ExecRequest) -> ExecSession:
         """Start a command in a running VM. Whoever takes the session closes it."""
+        ...
+
+    async def prepare_workspace(self, ref: str, request: PrepareRequest, emit: Emit) -> PreparedView:
+        """Bring the checkout of a running VM up to date. Raises ConflictError if it has changes that clash."""
+        ...
+
+    async def export_workspace(self, ref: str, path: str | None) -> ExportView:
+        """Take in what was done in the checkout of a running VM, to be looked at; `path`: in the user's repository."""
+        ...
+
+    async def make_workspace_branch(self, ref: str, export: str, name: str | None) -> BranchView:
+        """Make an export a new branch of the user's repository. Raises ConflictError if there is one of that name."""
         ...
 
     async def plan_create(self, request: VmRequest) -> PlanView:

@@ -28,6 +28,7 @@ from banger.engine.tell import run_rows, run_view, why_view
 from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates
 from banger.engine.verbs import Verbs
 from banger.engine.views import vm_state, vm_view
+from banger.engine.workspaces import Workspaces
 from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
@@ -50,6 +51,7 @@ from banger.model.kernel import ImportRequest, KernelView
 from banger.model.kernel_source import KernelChoice
 from banger.model.views import CheckView, PlanView, TemplateView
 from banger.model.vm import Sizes, VmRequest, VmView, check_vm_name
+from banger.model.workspace import BranchView, ExportView, PreparedView, PrepareRequest
 from banger.plan.create import plan_create
 from banger.plan.kernel import DEFAULT_CHOICE
 from banger.plan.machine import HostFacts
@@ -74,6 +76,7 @@ class EngineService(Verbs):
         self._templates = templates
         self._kernels = Kernels(engine)
         self._authorized_key = authorized_key
+        self._workspaces = Workspaces(engine)
         self._busy: dict[str, VmState] = {}
         self._locks: dict[str, anyio.Lock] = {}
 
@@ -153,6 +156,7 @@ class EngineService(Verbs):
                 raise ConflictError(f"VM {record.name!r} runs", hint=f"banger vm delete {record.name}")
             await self._release(record.id, "vm.delete", Scope.VM, emit, graceful=False)
         self._locks.pop(record.id, None)
+        self._workspaces.forget(record.id)
 
     async def list_vms(self) -> list[VmView]:
         """All VMs, the oldest first."""
@@ -165,16 +169,26 @@ class EngineService(Verbs):
 
     async def exec_vm(self, ref: str, request: ExecRequest) -> ExecSession:
         """Start a command in a running VM, through its agent."""
-        record = self._state.vms.find(ref)
-        found, _ = vm_state(self._state.journal.of_vm(record.id))
-        state = self._busy.get(record.id, found)
-        if state is not VmState.RUNNING:
-            raise ConflictError(
-                f"VM {record.name!r} is {state}: nothing can be run in it", hint=f"banger vm start {record.name}"
-            )
+        record = self._running(ref)
         socket = self._state.vms_dir / record.id / AGENT_SOCKET
         agent = await self._engine.agents.channel(socket, deadline_s=_AGENT_DEADLINE_S)
         return await agent.exec(request)
+
+    async def prepare_workspace(self, ref: str, request: PrepareRequest, emit: Emit) -> PreparedView:
+        """Bring the checkout of a running VM up to date."""
+        record = self._running(ref)
+        with self._named(record):
+            return await self._workspaces.prepare(record, request, emit)
+
+    async def export_workspace(self, ref: str, path: str | None) -> ExportView:
+        """Take in what was done in the checkout of a running VM, to be looked at."""
+        record = self._running(ref)
+        with self._named(record):
+            return await self._workspaces.export(record, path)
+
+    async def make_workspace_branch(self, ref: str, export: str, name: str | None) -> BranchView:
+        """Make an export a branch of the user's repository."""
+        return await self._workspaces.make_branch(self._state.vms.find(ref), export, name)
 
     async def plan_create(self, request: VmRequest) -> PlanView:
         """Say what `create_vm` would do."""
@@ -283,6 +297,25 @@ class EngineService(Verbs):
     async def probe(self, emit: Emit) -> list[CheckView]:
         """Make a VM, look at what it can do, and remove it."""
         return await probe_vm(self, self._state.clock, emit)
+
+    def _running(self, ref: str) -> VmRecord:
+        """A VM in which something is to be run. Raises ConflictError unless it runs."""
+        record = self._state.vms.find(ref)
+        found, _ = vm_state(self._state.journal.of_vm(record.id))
+        state = self._busy.get(record.id, found)
+        if state is not VmState.RUNNING:
+            raise ConflictError(
+                f"VM {record.name!r} is {state}: nothing can be run in it", hint=f"banger vm start {record.name}"
+            )
+        return record
+
+    @contextmanager
+    def _named(self, record: VmRecord) -> Iterator[None]:
+        try:
+            yield
+        except BangerError as error:
+            self._name_vm(error, record.id, record.name)
+            raise
 
     def _name_vm(self, error: BangerError, vm: str, name: str) -> None:
         """Put the VM's name into a hint that was written where nobody knew it; a VM that is gone has no logs."""

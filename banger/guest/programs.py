@@ -17,6 +17,14 @@ def program_paths() -> tuple[Path, Path]:
     raise HostError("the guest programs are not compiled", hint=f"make -C {_HERE / 'src'}")
 
 
+def place_path() -> Path:
+    """Return the program that changes files of a checkout in a guest. Raises HostError if it was never compiled."""
+    found = program_paths()[0].with_name("banger-place")
+    if not found.is_file():
+        raise HostError(f"{found.name} is not compiled", hint=f"make -C {_HERE / 'src'}")
+    return found
+
+
 def programs_stamp() -> str:
     """Return a word that changes whenever the programs do. Raises HostError as `program_paths` does."""
     stats = [path.stat() for path in program_paths()]

@@ -39,6 +39,12 @@ _ALLOWED = (
     ("cat-file", "--batch"),
     ("bundle", "create"),
 )
+_ALLOWED_IN_OURS = (
+    ("index-pack", "--stdin", "--fix-thin", "--strict"),
+    ("rev-list",),
+    ("diff-tree", "-r", "--no-ext-diff", "--no-textconv"),
+)
+"""And in a repository that we made ourselves, whose configuration is ours: it is the only one that git may write to."""
 _FORBIDDEN_WORDS = frozenset({"--filters", "--textconv", "-m", "--modified", "--parseopt", "--sq-quote"})
 _SETTINGS = (
     "advice.graftFileDeprecated=false",
@@ -59,6 +65,7 @@ _SETTINGS = (
     "submodule.recurse=false",
     "uploadpack.packObjectsHook=",
 )
+_RANDOM = Path("/dev/urandom")
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -82,7 +89,8 @@ class Repository:
     """A repository whose place and owner are known; `banger.workspace.locate` finds one.
 
     `common_dir` differs from `git_dir` in a linked worktree (gitrepository-layout(5)); `object_format` is ``sha1`` or
-    ``sha256``; `also_read` are further directories that git may read.
+    ``sha256``; `also_read` are further directories that git may read. `is_ours`: banger made it, for objects that
+    nobody vouches for, and git may write to it.
     """
 
     root: Path
@@ -90,6 +98,7 @@ class Repository:
     common_dir: Path
     object_format: str = "sha1"
     also_read: tuple[Path, ...] = ()
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,32 +113,34 @@ async def run_git(
     args: Sequence[str],
     *,
     deadline_s: float | None = None,
-    stdin: bytes = b"",
+    stdin: bytes | int = b"",
     output: int | None = None,
     output_limit_bytes: int = OUTPUT_LIMIT_BYTES,
 ) -> Finished:
     """Run one of the allowed git commands, confined, and return how it ended.
 
-    `output` is a descriptor of a file that gets the standard output instead of `Finished.stdout`; not a pipe, so that
-    the limit holds and nobody has to read. Raises ValueError for another command, DeadlineError after `deadline_s`
+    `stdin` may be the descriptor of a file too. `output` is a descriptor of a file that gets the standard output
+    instead of `Finished.stdout`; not a pipe, so that the limit, which holds for files that git makes too, does and
+    nobody has to read. Raises ValueError for another command, DeadlineError after `deadline_s`
     seconds (default: DEADLINE_S), HostError if git is missing, cannot be confined or prints more than
     `output_limit_bytes`.
     """
-    _check_allowed(args)
+    _check_allowed(args, _ALLOWED + _ALLOWED_IN_OURS if repository.is_ours else _ALLOWED)
     deadline_s = DEADLINE_S if deadline_s is None else deadline_s
     programs = _find_programs()
     argv = _command_line(programs, repository, args)
     limits = Limits(cpu_s=int(deadline_s) * (os.cpu_count() or 1) + 1, file_bytes=output_limit_bytes)
     read = [repository.root, repository.git_dir, repository.common_dir, *repository.also_read]
+    read += [_RANDOM] if repository.is_ours else []  # for the names of temporary files
     with contextlib.ExitStack() as stack:
-        source, out, err = (_memory_file(stack, name) for name in ("stdin", "stdout", "stderr"))
-        _write_all(source, stdin)
-        os.lseek(source, 0, os.SEEK_SET)
+        out, err = (_memory_file(stack, name) for name in ("stdout", "stderr"))
+        source = stdin if isinstance(stdin, int) else _content_file(stack, stdin)
         enter = stack.enter_context(
             confinement(
                 limits=limits,
                 read=[*read, *LIBRARIES, programs.exec_path, LOADER_CACHE],
                 execute=programs.executables,
+                write=[repository.git_dir] if repository.is_ours else (),
             )
         )
         try:
@@ -152,9 +163,9 @@ async def run_git(
         return Finished(("git", *args), status, b"" if output is not None else _content(out), _content(err))
 
 
-def _check_allowed(args: Sequence[str]) -> None:
+def _check_allowed(args: Sequence[str], allowed: Sequence[tuple[str, ...]]) -> None:
     words = tuple(args)
-    if not any(words[: len(form)] == form for form in _ALLOWED) or _FORBIDDEN_WORDS.intersection(words):
+    if not any(words[: len(form)] == form for form in allowed) or _FORBIDDEN_WORDS.intersection(words):
         raise ValueError(f"git {' '.join(words[:4])}: not one of the commands that are safe on any repository")
 
 
@@ -166,7 +177,7 @@ def _command_line(programs: _Programs, repository: Repository, args: Sequence[st
 
 def _work_tree(programs: _Programs, repository: Repository, args: Sequence[str]) -> Path:
     """Return where git is to look for the checkout. For a bundle: where none is, or it would read .gitattributes."""
-    return programs.exec_path if args[0] == "bundle" else repository.root
+    return programs.exec_path if args[0] == "bundle" or repository.is_ours else repository.root
 
 
 def _environment(programs: _Programs, repository: Repository) -> dict[str, str]:
@@ -200,6 +211,13 @@ async def _wait(process: subprocess.Popen[bytes], deadline_s: float, repository:
 def _memory_file(stack: contextlib.ExitStack, name: str) -> int:
     descriptor = os.memfd_create(f"git-{name}")
     stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _content_file(stack: contextlib.ExitStack, content: bytes) -> int:
+    descriptor = _memory_file(stack, "stdin")
+    _write_all(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 

@@ -100,10 +100,15 @@ class RunningVm(msgspec.Struct, frozen=True):
 
 
 class Checkout(msgspec.Struct, frozen=True):
-    """A git checkout by its digest (`banger.workspace.values`), and how many of its files travel as what."""
+    """A git checkout by its digest (`banger.workspace.values`), and how many of its files travel as what.
+
+    `how` it was sent: whole, changes or nothing ("": not yet), and `sent`, how many files that were.
+    """
 
     digest: Digest
     branch: str | None
     files: int
     overlay: int
     untracked: int
+    how: Literal["", "whole", "changes", "nothing"] = ""
+    sent: int = 0

@@ -33,12 +33,16 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceRequest:
-    """A git checkout to put at /root/repo. `path` is absolute, anywhere inside the repository."""
+    """A git checkout to put at /root/repo. `path` is absolute, anywhere inside the repository.
+
+    `full_copy`: its submodules come along.
+    """
 
     path: str
     include_untracked: bool = False
     branch: str | None = None
     from_ref: str | None = None
+    full_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,14 +35,13 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
         plan.add(SshHostKey(vm=vm, directory=directory)),
     ]
     session = add_session(plan, ground, host, vm, name, request, ready, template)
-    if workspace is None:
-        if request.wait_ssh:
-            add_wait_for_ssh(plan, session, vm, name)
-    else:
+    if request.wait_ssh:
+        add_wait_for_ssh(plan, session, vm, name)
+    if workspace is not None:
         assert request.workspace is not None
-        port = add_wait_for_ssh(plan, session, vm, name)
         plan.add(
-            SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=port),
+            SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace),
+            after=[session.identity],
             label=request.workspace.path,
         )
     return plan

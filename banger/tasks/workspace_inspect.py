@@ -12,7 +12,7 @@ class InspectWorkspace(Query[Checkout], frozen=True, kw_only=True):
     """Asked anew each time: a checkout changes whenever its user saves a file."""
 
     kind: ClassVar[str] = "workspace.inspect"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deadline_s: ClassVar[int] = 300
     request: WorkspaceRequest
 
@@ -23,5 +23,6 @@ class InspectWorkspace(Query[Checkout], frozen=True, kw_only=True):
             include_untracked=self.request.include_untracked,
             branch=self.request.branch,
             from_ref=self.request.from_ref,
+            full_copy=self.request.full_copy,
         )
         return found.checkout

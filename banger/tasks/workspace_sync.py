@@ -1,68 +1,63 @@
 """`workspace.sync`: the user's git checkout, at /root/repo in the guest."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
 
+import msgspec
+
+from banger.guest.programs import place_path
+from banger.guest.run import Ended, run_program
 from banger.model.action import Needs, Scope
-from banger.model.handles import Checkout, RunningVm
+from banger.model.exec import ExecRequest
+from banger.model.handles import Checkout
 from banger.model.vm import WorkspaceRequest
 from banger.tasks import Context, Effect, Progress, Ref
-from banger.workspace.inspect import inspect_repository
-from banger.workspace.sync import sync_workspace
+from banger.vm import AGENT_SOCKET
+from banger.workspace.prepare import prepare_workspace
+from banger.workspace.update import Way
 
-if TYPE_CHECKING:
-    from banger.host.ssh import Ended
-
-_HOST_KEY_FILE = "ssh_host_ed25519_key.pub"
+_AGENT_DEADLINE_S = 10.0
 _DEADLINE_S = 1800
 
 
 class SyncWorkspace(Effect[Checkout], frozen=True, kw_only=True):
-    """Done once, when the VM is made. The lease goes with the session; the checkout stays, on the work disk.
+    """Done when the VM is made, and again each time that the user says so. The lease goes with the session; the
+    checkout stays, on the work disk, and the record of what was sent in the VM's directory.
 
     What is sent is what is there now: the user may have saved a file since `workspace.inspect`, while an image was
     made. The value says what was sent.
     """
 
     kind: ClassVar[str] = "workspace.sync"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.SESSION
     needs: ClassVar[Needs] = Needs(pools=(("cpu", 1),))
     deadline_s: ClassVar[int] = _DEADLINE_S + 10
     vm: str
     request: WorkspaceRequest
-    workspace: Ref[Checkout]
-    boot: Ref[RunningVm]
-    port: Ref[int]
+    workspace: Ref[Checkout] | None = None
+    """What was found when the run began; None: nobody looked."""
+    replace: bool = False
+    """Send it whole, and put aside what is there."""
 
     async def probe(self, ctx: Context, value: Checkout) -> bool:
         """Whether what was sent is what is wanted; in the guest it is the user's to change."""
-        return value.digest == ctx.value(self.workspace).digest
+        return self.workspace is not None and value.digest == ctx.value(self.workspace).digest
 
     async def apply(self, ctx: Context) -> Checkout:
         """Send it. Raises SpecError if the repository cannot travel, GuestError if the guest cannot take it."""
-        from banger.host.ssh import GuestSsh, run_in_guest  # asyncssh takes a third of a second
+        directory = ctx.vm_dir(self.vm)
+        agent = await ctx.agents.channel(directory / AGENT_SOCKET, deadline_s=_AGENT_DEADLINE_S)
 
-        found = await inspect_repository(
-            self.request.path,
-            include_untracked=self.request.include_untracked,
-            branch=self.request.branch,
-            from_ref=self.request.from_ref,
-        )
-        guest = GuestSsh(
-            port=ctx.value(self.port),
-            client_key=ctx.state.client_key,
-            host_key=(ctx.vm_dir(self.vm) / _HOST_KEY_FILE).read_text(encoding="ascii").strip(),
-        )
-
-        async def run(command: str, stdin: AsyncIterator[bytes]) -> "Ended":
-            return await run_in_guest(guest, command, stdin, deadline_s=_DEADLINE_S)
+        async def run(words: Sequence[str], stdin: AsyncIterator[bytes]) -> Ended:
+            return await run_program(agent, ExecRequest(tuple(words)), stdin, deadline_s=_DEADLINE_S)
 
         def report(sent: int, total: int) -> None:
             ctx.report(Progress(sent, total))
 
-        await sync_workspace(found, run, scratch=ctx.scratch, report=report)
-        return found.checkout
+        way = Way(run, ctx.scratch, place_path(), report=report)
+        prepared = await prepare_workspace(self.request, directory, way, is_replacing=self.replace)
+        return msgspec.structs.replace(prepared.workspace.checkout, how=prepared.how, sent=prepared.changed)
 
     async def undo(self, ctx: Context, value: Checkout | None) -> None:
         """Goes with the work disk: until the VM is deleted, the checkout is the user's."""

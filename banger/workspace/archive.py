@@ -6,7 +6,7 @@ The stream ends with the script that acts on it: a stream that broke off holds n
 import os
 import stat
 import tarfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from hashlib import new as new_hash
 from pathlib import Path
 
@@ -18,24 +18,51 @@ from banger.workspace.values import EXECUTABLE_MODE, SYMLINK_MODE, OverlayFile, 
 SCRIPT = Path(__file__).with_name("place.sh")
 """What runs in the guest. It documents the files of `meta/`."""
 
+PROGRAM = ".git/banger/place"
+"""Where in the guest's checkout the program is that keeps it up to date: banger/guest/src/place."""
+
 _BLOCK_BYTES = 512
+END = bytes(2 * _BLOCK_BYTES)
 
 
-def write_archive(workspace: Workspace, bundle: Path | None) -> Generator[bytes, None, None]:
-    """Yield the stream. Raises ConflictError for a file that is no longer what was inspected, and as `Tree.open`."""
+def write_archive(workspace: Workspace, bundles: Sequence[Path | None], program: Path) -> Generator[bytes, None, None]:
+    """Yield the stream. `bundles`: the history of the checkout and of each of its parts, in turn; `program`: see
+    PROGRAM.
+
+    Raises ConflictError for a file that is no longer what was inspected, and as `Tree.open`.
+    """
+    left = iter(bundles)
+    yield small(f"repo/{PROGRAM}", program.read_bytes(), 0o755)
+    yield from _checkout(workspace, next(left), "")
+    yield from _parts(workspace, left, "", "")
+    yield small(SCRIPT.name, SCRIPT.read_bytes())
+    yield END
+
+
+def _parts(workspace: Workspace, bundles: Iterator[Path | None], place: str, number: str) -> Iterator[bytes]:
+    """Yield the submodules below a checkout: `parts/1/`, its own `parts/1.1/`, and so on; `path` says where each
+    goes."""
+    for count, (path, part) in enumerate(workspace.parts, 1):
+        name = f"{number}{count}"
+        yield small(f"parts/{name}/path", encoded(place + path))
+        yield from _checkout(part, next(bundles), f"parts/{name}/")
+        yield from _parts(part, bundles, f"{place}{path}/", f"{name}.")
+
+
+def _checkout(workspace: Workspace, bundle: Path | None, prefix: str) -> Iterator[bytes]:
     for name, content in _metadata(workspace).items():
-        yield from _small(f"meta/{name}", content)
+        yield small(f"{prefix}meta/{name}", content)
     for folder in FOLDERS:
-        yield _folder(f"repo/.git/{folder}")
+        yield _folder(f"{prefix}repo/.git/{folder}")
+    for path in workspace.modules:
+        yield _folder(f"{prefix}repo/{path}")
     for name, text in git_files(workspace).items():
-        yield from _small(f"repo/.git/{name}", _encoded(text))
+        yield small(f"{prefix}repo/.git/{name}", encoded(text))
     if bundle is not None:
-        yield from _copy(bundle, "meta/bundle")
+        yield from copy_file(bundle, f"{prefix}meta/bundle")
     with open_tree(workspace.repository.root) as tree:
         for file in workspace.overlay:
-            yield from _overlay(tree, file, workspace.repository.object_format)
-    yield from _small(SCRIPT.name, SCRIPT.read_bytes())
-    yield bytes(2 * _BLOCK_BYTES)
+            yield from _overlay(tree, file, workspace.repository.object_format, prefix)
 
 
 def _metadata(workspace: Workspace) -> dict[str, bytes]:
@@ -44,21 +71,23 @@ def _metadata(workspace: Workspace) -> dict[str, bytes]:
         "refs": new_refs(workspace),
         "base": f"{workspace.base}\n" if workspace.base else None,
         "shallow": "".join(f"{oid}\n" for oid in workspace.shallow) or None,
-        "unchanged": _joined(workspace.unchanged),
-        "added": _joined(workspace.added),
+        "unchanged": joined(workspace.unchanged),
+        "added": joined(workspace.added),
     }
-    return {name: _encoded(text) for name, text in texts.items() if text is not None}
+    return {name: encoded(text) for name, text in texts.items() if text is not None}
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """Return text that may hold paths as bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
-def _joined(paths: Sequence[str]) -> str:
+def joined(paths: Iterable[str]) -> str:
+    """Write paths as git reads them with -z."""
     return "".join(f"{path}\0" for path in paths)
 
 
-def _overlay(tree: Tree, file: OverlayFile, object_format: str) -> Iterator[bytes]:
+def _overlay(tree: Tree, file: OverlayFile, object_format: str, prefix: str) -> Iterator[bytes]:
     """Yield one file of the checkout, its bytes checked against the object id that it had when it was inspected."""
     with tree.open(file.path) as opened:
         if opened is None:
@@ -67,7 +96,7 @@ def _overlay(tree: Tree, file: OverlayFile, object_format: str) -> Iterator[byte
         is_link = stat.S_ISLNK(status.st_mode)
         if is_link != (file.mode == SYMLINK_MODE) or (not is_link and status.st_size != file.size):
             raise changed_meanwhile(tree, file.path)
-        info = tarfile.TarInfo(f"repo/{file.path}")
+        info = tarfile.TarInfo(f"{prefix}repo/{file.path}")
         if is_link:
             target = read_link(descriptor)
             if blob_id(object_format, len(target), target) != file.oid:
@@ -90,7 +119,8 @@ def _overlay(tree: Tree, file: OverlayFile, object_format: str) -> Iterator[byte
         yield _padding(file.size)
 
 
-def _copy(path: Path, name: str) -> Iterator[bytes]:
+def copy_file(path: Path, name: str) -> Iterator[bytes]:
+    """Yield a file of ours as an entry."""
     info = tarfile.TarInfo(name)
     with path.open("rb") as file:
         info.size = os.fstat(file.fileno()).st_size
@@ -100,10 +130,11 @@ def _copy(path: Path, name: str) -> Iterator[bytes]:
     yield _padding(info.size)
 
 
-def _small(name: str, content: bytes) -> Iterator[bytes]:
+def small(name: str, content: bytes, mode: int = 0o644) -> bytes:
+    """Return an entry with all of its content."""
     info = tarfile.TarInfo(name)
-    info.size = len(content)
-    yield _header(info) + content + _padding(info.size)
+    info.size, info.mode = len(content), mode
+    return _header(info) + content + _padding(info.size)
 
 
 def _folder(name: str) -> bytes:

@@ -34,6 +34,8 @@ def _how(flags: int) -> bytes:
 
 
 _HOW_READ, _HOW_LOOK = _how(_READ), _how(_LOOK)
+_HOW_FOLDER = _how(os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+_HOW_LIST = _how(os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 class Tree:
@@ -68,6 +70,14 @@ class Tree:
                 raise self._refusal(path, errno.ENXIO)
         finally:
             os.close(descriptor)
+
+    def open_folder(self, path: str, *, to_list: bool = False) -> int | None:
+        """Open a directory to look up names in, the tree itself if `path` is empty; None if there is none such.
+
+        `to_list`: or to be read, and made durable, as well.
+        """
+        descriptor = self._open(path or ".", _HOW_LIST if to_list else _HOW_FOLDER)
+        return None if descriptor < 0 else descriptor
 
     def read_small(self, path: str, limit_bytes: int) -> bytes | None:
         """Return a regular file's content; None if there is no such file. Raises SpecError if it is larger, or odd."""

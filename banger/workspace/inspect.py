@@ -1,13 +1,16 @@
 """Say what of a checkout would travel into a guest. Reads; changes nothing; runs only git, confined."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
+from banger.host.clock import SystemClock
 from banger.host.git import Repository
-from banger.model.errors import SpecError
+from banger.model.errors import BangerError, SpecError
 from banger.workspace.beneath import open_tree
 from banger.workspace.config import Values, config_home, expand_user, is_true, read_user_config, read_user_file
 from banger.workspace.history import (
@@ -22,6 +25,7 @@ from banger.workspace.history import (
 from banger.workspace.locate import locate
 from banger.workspace.names import check_branch, display, public_url
 from banger.workspace.scan import Compared, compare
+from banger.workspace.stamps import Stamps
 from banger.workspace.values import SUBMODULE_MODE, Author, Workspace
 
 _SHOWN_SUBMODULES = 3
@@ -33,13 +37,16 @@ async def inspect_repository(
     include_untracked: bool,
     branch: str | None = None,
     from_ref: str | None = None,
+    full_copy: bool = False,
     environ: Mapping[str, str] | None = None,
+    stamps_file: Path | None = None,
 ) -> Workspace:
     """Inspect the repository around `path`.
 
     Tracked files are compared by their bytes; untracked ones are taken only if asked for; ignored ones never.
-    `branch` is made in the guest only, beginning at `from_ref` (default: HEAD). `environ` says where the user's own
-    git configuration is (default: this process's environment). Raises SpecError (NotFoundError where the path or
+    `branch` is made in the guest only, beginning at `from_ref` (default: HEAD). `full_copy` takes submodules along, as
+    parts. `environ` says where the user's own git configuration is (default: this process's environment). `stamps_file`
+    remembers what was read, for the next time. Raises SpecError (NotFoundError where the path or
     the ref is not there, ConflictError where a file changes meanwhile), DeadlineError, HostError.
     """
     if branch is not None:
@@ -49,21 +56,36 @@ async def inspect_repository(
     _refuse_partial(located.config, repository)
     environment = os.environ if environ is None else environ
     user = read_user_config(environment, repository.git_dir)
-    head = await read_head(repository)
-    base = head.commit if from_ref is None else await resolve_commit(repository, from_ref)
-    if base and not head.commit:
-        raise SpecError(
-            f"{repository.root}: the branch {head.branch} has no commit, so nothing can be compared with {from_ref}",
-            hint=f"git -C {repository.root} checkout {from_ref}",
-        )
-    tracked = await read_index(repository)
-    base_files = await read_tree(repository, base)
-    _refuse_submodules(tracked, base_files, repository)
-    untracked, nested = await read_untracked(repository, _user_ignore(user, environment))
-    wanted = set(tracked).union(untracked if include_untracked else ())
+    stamps = await anyio.to_thread.run_sync(_load_stamps, stamps_file, repository)
+    found = _Found()
+    async with _plainly(), anyio.create_task_group() as group:
+        group.start_soon(_read_index, repository, found)
+        group.start_soon(_read_untracked, repository, _user_ignore(user, environment), found)
+        head = await read_head(repository)
+        base = head.commit if from_ref is None else await resolve_commit(repository, from_ref)
+        if base and not head.commit:
+            raise SpecError(
+                f"{repository.root}: the branch {head.branch} has no commit, so nothing compares with {from_ref}",
+                hint=f"git -C {repository.root} checkout {from_ref}",
+            )
+        base_files = await _read_base(repository, base, stamps)
+    tracked, untracked, nested = found.tracked, found.untracked, found.nested
+    modules = _submodules(tracked, base_files)
+    if modules and not full_copy:
+        raise _no_submodules(modules, repository)
+    base_files = {path: entry for path, entry in base_files.items() if entry[0] != SUBMODULE_MODE}
+    wanted = set(tracked).union(untracked if include_untracked else ()).difference(modules)
     compared = await anyio.to_thread.run_sync(
-        _compare, repository, wanted, base_files, tracked, is_true(located.config, "core.filemode", default=True)
+        _compare,
+        repository,
+        wanted,
+        base_files,
+        tracked,
+        is_true(located.config, "core.filemode", default=True),
+        stamps if stamps_file else None,
     )
+    if stamps_file is not None:
+        await anyio.to_thread.run_sync(stamps.save, stamps_file)
     return Workspace(
         repository=repository,
         head=head.commit,
@@ -80,6 +102,9 @@ async def inspect_repository(
         include_untracked=include_untracked,
         author=_author(user, located.config),
         origin=public_url(located.config.get("remote.origin.url", [""])[0]),
+        base_files=base_files,
+        modules=tuple(sorted(modules)),
+        parts=await _inspect_parts(repository, modules, include_untracked=include_untracked, environ=environment),
     )
 
 
@@ -98,8 +123,9 @@ def _compare(
     base: Mapping[str, tuple[int, str]],
     tracked: Mapping[str, Tracked],
     believe_modes: bool,  # noqa: FBT001 - to_thread passes by position
+    stamps: Stamps | None,
 ) -> Compared:
-    with open_tree(repository.root) as tree:
+    with open_tree(repository.root) as tree, closing(stamps) if stamps else nullcontext():
         return compare(
             tree,
             wanted,
@@ -107,7 +133,71 @@ def _compare(
             kept=frozenset(path for path, entry in tracked.items() if entry.is_sparse),
             fixed_modes={} if believe_modes else {path: entry.mode for path, entry in tracked.items()},
             object_format=repository.object_format,
+            stamps=stamps,
         )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is asked of git at the same time."""
+
+    tracked: dict[str, Tracked] = field(default_factory=dict)
+    untracked: list[str] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
+
+
+async def _read_index(repository: Repository, found: _Found) -> None:
+    found.tracked = await read_index(repository)
+
+
+async def _read_untracked(repository: Repository, ignore: str | None, found: _Found) -> None:
+    found.untracked, found.nested = await read_untracked(repository, ignore)
+
+
+def _load_stamps(file: Path | None, repository: Repository) -> Stamps:
+    return Stamps.load(file, repository.root, repository.object_format, int(SystemClock().wall() * 1e9))
+
+
+async def _read_base(repository: Repository, base: str | None, stamps: Stamps) -> dict[str, tuple[int, str]]:
+    known = stamps.files_of(base) if base else None
+    if known is not None:
+        return known
+    files = await read_tree(repository, base)
+    if base:
+        stamps.note_files(base, files)
+    return files
+
+
+@asynccontextmanager
+async def _plainly() -> AsyncIterator[None]:
+    """Raise the first error of a group as it is."""
+    try:
+        yield
+    except BaseExceptionGroup as errors:
+        for one in errors.exceptions:
+            if isinstance(one, BangerError):
+                raise one from None
+        raise
+
+
+async def _inspect_parts(
+    repository: Repository, modules: set[str], *, include_untracked: bool, environ: Mapping[str, str]
+) -> tuple[tuple[str, Workspace], ...]:
+    """Inspect the submodules that are there: each is a repository of its own."""
+    parts: list[tuple[str, Workspace]] = []
+    for path in sorted(modules):
+        with open_tree(repository.root) as tree:
+            folder = tree.open_folder(path)
+            if folder is None:
+                continue
+            os.close(folder)
+        if not _is_checked_out(repository.root / path):
+            continue  # so not there either
+        part = await inspect_repository(
+            repository.root / path, include_untracked=include_untracked, full_copy=True, environ=environ
+        )
+        parts.append((path, part))
+    return tuple(parts)
 
 
 def _refuse_partial(config: Values, repository: Repository) -> None:
@@ -119,18 +209,22 @@ def _refuse_partial(config: Values, repository: Repository) -> None:
         )
 
 
-def _refuse_submodules(
-    tracked: Mapping[str, Tracked], base: Mapping[str, tuple[int, str]], repository: Repository
-) -> None:
+def _is_checked_out(module: Path) -> bool:
+    return os.path.lexists(module / ".git")
+
+
+def _submodules(tracked: Mapping[str, Tracked], base: Mapping[str, tuple[int, str]]) -> set[str]:
     paths = {path for path, entry in tracked.items() if entry.mode == SUBMODULE_MODE}
-    paths.update(path for path, (mode, _) in base.items() if mode == SUBMODULE_MODE)
-    if paths:
-        shown = ", ".join(display(path) for path in sorted(paths)[:_SHOWN_SUBMODULES])
-        more = ", …" if len(paths) > _SHOWN_SUBMODULES else ""
-        raise SpecError(
-            f"{repository.root} has submodules ({shown}{more}), which banger does not carry into a VM",
-            hint=f"name one of them instead: {repository.root}/{min(paths)}",
-        )
+    return paths.union(path for path, (mode, _) in base.items() if mode == SUBMODULE_MODE)
+
+
+def _no_submodules(paths: set[str], repository: Repository) -> SpecError:
+    shown = ", ".join(display(path) for path in sorted(paths)[:_SHOWN_SUBMODULES])
+    more = ", …" if len(paths) > _SHOWN_SUBMODULES else ""
+    return SpecError(
+        f"{repository.root} has submodules ({shown}{more}), which banger carries into a VM only if it is told to",
+        hint=f"banger vm workspace prepare --full-copy NAME {repository.root}",
+    )
 
 
 def _user_ignore(user: Values, environ: Mapping[str, str]) -> str | None:

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 from banger.model.errors import SpecError
 
 _BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+_BAD_PART = re.compile(r"(?:\A|/)(?:\.{0,2}|\.git)(?:/|\Z)", re.IGNORECASE | re.ASCII)
+"""Empty, ``.``, ``..`` or ``.git``. One search: a checkout may have a million paths."""
 _LONGEST_BRANCH = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCP_LIKE = re.compile(r"([A-Za-z0-9._-]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?!:|/?/)(.+)\Z")
@@ -33,9 +35,8 @@ def check_branch(name: str) -> str:
 
 def check_path(path: str, where: str) -> str:
     """Return a path that an index or a tree names, if it stays inside and out of `.git`. Raises SpecError."""
-    for part in path.split("/"):
-        if part in {"", ".", ".."} or part.lower() == ".git":
-            raise SpecError(f"{where} names {path[:200]!r}, which no file of a repository can be called")
+    if _BAD_PART.search(path):
+        raise SpecError(f"{where} names {path[:200]!r}, which no file of a repository can be called")
     return path
 
 

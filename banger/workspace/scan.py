@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from banger.model.errors import ConflictError
 from banger.workspace.beneath import Tree, read_link
+from banger.workspace.stamps import Stamps
 from banger.workspace.values import EXECUTABLE_MODE, FILE_MODE, SYMLINK_MODE, OverlayFile
 
 CHUNK_BYTES = 1024 * 1024
@@ -30,16 +31,18 @@ def compare(
     kept: frozenset[str],
     fixed_modes: Mapping[str, int],
     object_format: str,
+    stamps: Stamps | None = None,
 ) -> Compared:
     """Compare the files at `paths` with `base`; a path of `base` that is not there is deleted, unless it is `kept`.
 
-    `fixed_modes` are believed instead of the file's own (`core.fileMode` false). Raises SpecError that names a path
+    `fixed_modes` are believed instead of the file's own (`core.fileMode` false). Files that `stamps` knows are not
+    read. Raises SpecError that names a path
     which is not a file, or lies behind a symbolic link.
     """
     overlay: list[OverlayFile] = []
     unchanged = {path for path in kept if path in base}
     for path in sorted(paths):
-        found = look(tree, path, object_format)
+        found = look(tree, path, object_format, stamps)
         if found is None:
             continue
         unchanged.discard(path)
@@ -66,19 +69,30 @@ def _above(path: str) -> list[str]:
     return [path[:index] for index, character in enumerate(path) if character == "/"]
 
 
-def look(tree: Tree, path: str, object_format: str) -> OverlayFile | None:
+def look(tree: Tree, path: str, object_format: str, stamps: Stamps | None = None) -> OverlayFile | None:
     """Return a file as git would name it; None if there is none. The object id is of the bytes as they are."""
+    known = None if stamps is None else stamps.known(tree, path)
+    if known is not None:
+        status, oid = known
+        return OverlayFile(path, _mode_of(status), oid, status.st_size)
     with tree.open(path) as opened:
         if opened is None:
             return None
         descriptor, status = opened
         if stat.S_ISLNK(status.st_mode):
             target = read_link(descriptor)
-            return OverlayFile(path, SYMLINK_MODE, blob_id(object_format, len(target), target), len(target))
-        mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
-        return OverlayFile(
-            path, mode, _hash_file(descriptor, status.st_size, tree, path, object_format), status.st_size
-        )
+            oid = blob_id(object_format, len(target), target)
+        else:
+            oid = _hash_file(descriptor, status.st_size, tree, path, object_format)
+        if stamps is not None:
+            stamps.note(path, status, oid)
+        return OverlayFile(path, _mode_of(status), oid, status.st_size)
+
+
+def _mode_of(status: os.stat_result) -> int:
+    if stat.S_ISLNK(status.st_mode):
+        return SYMLINK_MODE
+    return EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
 
 
 def blob_id(object_format: str, size: int, content: bytes) -> str:

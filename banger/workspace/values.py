@@ -1,6 +1,7 @@
 """What travels into a guest: history by commits, the rest of the checkout by files; and its identity."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from banger.host.git import Repository
 from banger.model.digest import Canonical, Digest, digest_of
@@ -39,7 +40,9 @@ class Workspace:
     `head` is None in a repository without commits; `base` is where the guest's branch begins. `branch` is what the
     guest checks out (None: detached), `source_branch` what is checked out here. `overlay`, `deleted` and `unchanged`
     are relative to `base` and sorted; `added` are the tracked ones that `base` lacks. `untracked_paths` are those that
-    git neither tracks nor ignores; `nested` are repositories inside this one, which never travel.
+    git neither tracks nor ignores; `nested` are repositories inside this one, which never travel. `base_files` are the
+    mode and object id of each file of `base`; `modules` are the places of submodules, and `parts` those among them that
+    are checked out here and travel along.
     """
 
     repository: Repository
@@ -57,11 +60,20 @@ class Workspace:
     include_untracked: bool
     author: Author | None
     origin: str | None
+    base_files: Mapping[str, tuple[int, str]] = field(default_factory=dict, repr=False, compare=False)
+    modules: tuple[str, ...] = ()
+    parts: "tuple[tuple[str, Workspace], ...]" = ()
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the guest's checkout will have, sorted, written for people."""
-        return tuple(display(path) for path in sorted([*self.unchanged, *(file.path for file in self.overlay)]))
+        return tuple(sorted(display(path) for path in self.paths))
+
+    @property
+    def paths(self) -> list[str]:
+        """The same as they are, in no order."""
+        own = [*self.unchanged, *(file.path for file in self.overlay)]
+        return own + [f"{place}/{path}" for place, part in self.parts for path in part.paths]
 
     @property
     def untracked(self) -> tuple[str, ...]:
@@ -94,6 +106,7 @@ class Workspace:
             "added": list(self.added),
             "author": [self.author.name, self.author.email] if self.author else None,
             "origin": self.origin,
+            **({"parts": [[path, part.digest] for path, part in self.parts]} if self.parts else {}),
         }
 
     @property

@@ -35,6 +35,14 @@ from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, TemplateView
 from banger.model.vm import Forward, Sizes, SshEndpoint, VmRequest, VmView
+from banger.model.workspace import (
+    BranchView,
+    CommitView,
+    ExportView,
+    FileChangeView,
+    PreparedView,
+    PrepareRequest,
+)
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
 from tests.fakes.kernels import FakeKernels
@@ -118,6 +126,38 @@ class FakeService(FakeVerbs, FakeKernels):
             port, self._agent_process = spawn_agent(Path(os.environ["FAKE_AGENT"]), root, LISTENING)
             self._agent = await AgentChannel.from_socket(port, deadline_s=10)
         return await self._agent.exec(request)
+
+    async def prepare_workspace(self, ref: str, request: PrepareRequest, emit: Emit) -> PreparedView:
+        vm = self._get(ref)
+        self._note("prepare_workspace", [vm.name, asdict(request)])
+        if vm.name.startswith("clash"):
+            raise ConflictError("both here and in the VM changed: README; nothing was touched")
+        path = request.workspace.path if request.workspace else "/checkout"
+        return PreparedView(path, "main", 7, "changes", 1, 2)
+
+    async def export_workspace(self, ref: str, path: str | None) -> ExportView:
+        vm = self._get(ref)
+        self._note("export_workspace", [vm.name, path])
+        nothing = ExportView("0" * 16, vm.name, "/checkout", "b" * 40, None, "main", False, True)
+        if vm.name.startswith("idle"):
+            return nothing
+        patch = self._dir / "changes.patch"
+        patch.write_text("diff --git a/README b/README\n-one\n+two \x1b[31mred\n")
+        return replace(
+            nothing,
+            tip="c" * 40,
+            uncommitted=True,
+            commits=[CommitView("c" * 40, "Guest\x1b[1m", "done \x1b]0;title\x07there")],
+            files=[FileChangeView("M", "README", 1, 1), FileChangeView("A", "binary", None, None)],
+            patch=str(patch),
+            others=["aside"],
+        )
+
+    async def make_workspace_branch(self, ref: str, export: str, name: str | None) -> BranchView:
+        self._note("make_workspace_branch", [ref, export, name])
+        if name == "taken":
+            raise ConflictError("there is a branch taken already", hint="choose another --branch")
+        return BranchView("/checkout", name or f"banger/{self._get(ref).name}", "c" * 40)
 
     async def aclose(self) -> None:
         if self._agent is not None:

@@ -70,3 +70,42 @@ def test_untracked_files_come_if_asked_for_and_ignored_ones_never(banger: Banger
     assert branch == "trial"
     assert files == sorted(listed) == [".gitignore", "kept", "link", "note", "run.sh", "sub/added"]
     assert git(checkout, "branch", "--list", "trial") == ""
+
+
+@pytest.mark.requirement("CLI-039")
+@pytest.mark.requirement("WSP-010")
+@pytest.mark.requirement("WSP-012")
+def test_a_checkout_is_brought_up_to_date_and_what_was_done_comes_back(banger: Banger, checkout: Path) -> None:
+    banger.ok("vm", "create", "--name", "box", str(checkout))
+    keys = banger.ok(
+        "vm", "exec", "box", "--", "sh", "-c", "cat /root/.ssh/authorized_keys 2>&1; ls -l /root/.ssh 2>&1"
+    )
+    (checkout / "kept").write_text("changed again\n")
+    done = banger.run("vm", "workspace", "prepare", "box", str(checkout))
+    assert done.returncode == 0, done.stderr
+    assert "1 of 5 files sent" in done.stderr
+    work = "git commit -qam 'done there' && echo more >made && cat kept"
+    assert banger.ok("vm", "exec", "-w", "/root/repo", "box", "--", "sh", "-c", work) == "changed again\n"
+    head, status = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain")
+    shown = banger.run("vm", "workspace", "export", "box")
+    assert "+changed again" in shown.stdout
+    assert "done there" in shown.stderr
+    assert "nothing was written" in shown.stderr
+    banger.ok("vm", "workspace", "export", "--yes", "--branch", "theirs", "box")
+    assert (git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain")) == (head, status)
+    assert git(checkout, "show", "theirs:made") == "more\n"
+    assert git(checkout, "log", "-1", "--format=%s%n%ae", "theirs~1") == "done there\none@example.org\n"
+    patch = banger.ok("vm", "workspace", "export", "--patch", "-", "box")
+    assert patch.startswith("diff --git a/gone b/gone")
+    again = "cat /root/.ssh/authorized_keys 2>&1; ls -l /root/.ssh 2>&1"
+    assert banger.ok("vm", "exec", "box", "--", "sh", "-c", again) == keys
+    (checkout / "kept").write_text("changed here too\n")
+    clash = banger.run("vm", "workspace", "prepare", "box")
+    assert clash.returncode == 0, clash.stderr
+    banger.ok("vm", "exec", "-w", "/root/repo", "box", "--", "sh", "-c", "echo there >kept")
+    (checkout / "kept").write_text("here\n")
+    clash = banger.run("vm", "workspace", "prepare", "box")
+    assert clash.returncode == 1
+    assert "both here and in the VM changed: kept" in clash.stderr
+    assert banger.ok("vm", "exec", "box", "--", "cat", "/root/repo/kept") == "there\n"
+    banger.ok("vm", "delete", "box")

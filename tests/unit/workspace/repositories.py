@@ -1,16 +1,24 @@
 """Real git repositories, and a directory of this machine in the place of a guest."""
 
 import os
+import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from banger.guest.programs import place_path
+from banger.model.vm import WorkspaceRequest
+from banger.model.workspace import ExportView
+from banger.workspace.export import Receiver, branch_of, export_workspace, new_folder
 from banger.workspace.inspect import inspect_repository
+from banger.workspace.prepare import Prepared, prepare_workspace
+from banger.workspace.record import load_record
 from banger.workspace.sync import sync_workspace
+from banger.workspace.update import Way
 from banger.workspace.values import Workspace
 
 AUTHOR = {"NAME": "Ada", "EMAIL": "ada@example.org", "DATE": "2024-01-01T00:00:00Z"}
@@ -74,7 +82,7 @@ def make_repo(folder: Path, *init: str) -> Repo:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    status: int | None
+    status: int
     stdout: bytes
     stderr: bytes
 
@@ -86,16 +94,20 @@ class Guest:
     folder: Path
     cut_bytes: int | None = None
     received: bytearray = field(default_factory=bytearray)
+    ran: list[list[str]] = field(default_factory=list)
 
     @property
     def repo(self) -> Repo:
         return Repo(self.folder / "root/repo", self.folder / "home")
 
-    async def run(self, command: str, stdin: AsyncIterator[bytes]) -> Ended:
+    async def run(self, words: Sequence[str], stdin: AsyncIterator[bytes]) -> Ended:
         out, err = self.folder / "stdout", self.folder / "stderr"
+        if "/" in words[0] and shutil.which(words[0]) is None:
+            return Ended(127, b"", b"not found")
+        self.ran.append(list(words))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(  # noqa: ASYNC220 - fed from here, waited for below
-                ["sh", "-c", command],
+                list(words),
                 env=self.environ(),
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
@@ -124,12 +136,55 @@ class Guest:
     async def sync(self, workspace: Workspace, scratch: Path) -> None:
         for folder in (self.folder / "root", self.folder / "home", scratch):
             folder.mkdir(parents=True, exist_ok=True)
-        (scratch / "bundle").unlink(missing_ok=True)
-        await sync_workspace(workspace, self.run, scratch=scratch, place=str(self.folder / "root/repo"))
+        for one in os.listdir(scratch):  # noqa: PTH208
+            (scratch / one).unlink()
+        place = str(self.folder / "root/repo")
+        await sync_workspace(workspace, self.run, scratch=scratch, program=place_path(), place=place)
+
+    async def prepare(self, repo: Repo, *, is_replacing: bool = False, **options: Any) -> Prepared:
+        """Bring the checkout up to date as the daemon does; the VM's directory is ``folder/vm``."""
+        scratch = self.folder / "scratch"
+        for folder in (self.folder / "root", self.folder / "home", self.folder / "vm", scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+        for one in os.listdir(scratch):  # noqa: PTH208
+            (scratch / one).unlink()
+        self.received.clear()
+        self.ran.clear()
+        way = Way(self.run, scratch, place_path(), str(self.folder / "root/repo"))
+        request = WorkspaceRequest(str(repo.root), **options)
+        return await prepare_workspace(request, self.folder / "vm", way, is_replacing=is_replacing)
+
+    async def export(self, repo: Repo, name: str = "box") -> ExportView:
+        """Export as the daemon does."""
+        directory = self.folder / "vm"
+        record = load_record(directory)
+        assert record is not None
+        assert record.current is not None
+
+        async def run(words: Sequence[str], sink: Receiver) -> Ended:
+            ended = await self.run(words, nothing())
+            for at in range(0, len(ended.stdout), 1000):
+                sink(ended.stdout[at : at + 1000])
+            return ended
+
+        place = str(self.folder / "root/repo")
+        return await export_workspace(
+            name, record.current, run, new_folder(directory), path=str(repo.root), place=place
+        )
+
+    def branch(self, view: ExportView, name: str | None = None) -> str:
+        """Make an export a branch."""
+        return branch_of(self.folder / "vm/exports" / view.id, name).name
 
     def left(self) -> list[str]:
         """Return what is beside the checkout."""
         return sorted(path.name for path in (self.folder / "root").iterdir())
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """A program's input, of which there is none."""
+    for none in ():
+        yield none
 
 
 def tree(root: Path) -> dict[str, tuple[str, bytes]]:

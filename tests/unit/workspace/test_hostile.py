@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from banger.guest.programs import place_path
 from banger.host import git
 from banger.model.errors import BangerError
 from banger.workspace import history
@@ -67,7 +68,7 @@ async def send(found: Workspace, ground: Ground, folder: Path, *, ships: bool) -
     """Send it to a guest, and look for the secret in every file and object that arrives; or only write it down."""
     if not ships:
         await write_bundle(found, folder / "bundle")
-        assert CANARY.encode() not in b"".join(write_archive(found, folder / "bundle"))
+        assert CANARY.encode() not in b"".join(write_archive(found, [folder / "bundle"], place_path()))
         return
     guest = Guest(folder / "guest")
     await guest.sync(found, folder / "scratch")
@@ -86,6 +87,7 @@ TRACED = """
 import sys
 from pathlib import Path
 import anyio
+from banger.guest.programs import place_path
 from banger.model.errors import BangerError
 from banger.workspace.archive import write_archive
 from banger.workspace.bundle import write_bundle
@@ -95,7 +97,7 @@ async def look(folder: Path) -> None:
     try:
         found = await Repo(folder / "repo", folder / "home").inspect(include_untracked=True)
         await write_bundle(found, folder / "bundle")
-        sum(map(len, write_archive(found, folder / "bundle")))
+        sum(map(len, write_archive(found, [folder / "bundle"], place_path())))
     except BangerError as error:
         print(error.message)
 
