@@ -58,18 +58,20 @@ async def run_program(
 
 async def _talk(session: ExecSession, stdin: AsyncIterator[bytes] | None, sink: Sink | None) -> Ended:
     kept = {False: bytearray(), True: bytearray()}
+    status = 0
     async with anyio.create_task_group() as group:
         group.start_soon(_feed, session, stdin)
-        while not isinstance(happening := await session.receive(), Exit):
-            if not isinstance(happening, Output):
-                continue
-            if sink is not None and not happening.is_error:
+        happening = await session.receive()
+        while not isinstance(happening, Exit):
+            if isinstance(happening, Output) and sink is not None and not happening.is_error:
                 sink(happening.data)
-            else:
+            elif isinstance(happening, Output):
                 into = kept[happening.is_error]
                 into += happening.data[: OUTPUT_LIMIT_BYTES - len(into)]
+            happening = await session.receive()
+        status = happening.status
         group.cancel_scope.cancel()  # what it has not read by now, it never will
-    return Ended(happening.status, bytes(kept[False]), bytes(kept[True]))
+    return Ended(status, bytes(kept[False]), bytes(kept[True]))
 
 
 async def _feed(session: ExecSession, stdin: AsyncIterator[bytes] | None) -> None:

@@ -183,8 +183,8 @@ class Guest:
 
 async def nothing() -> AsyncIterator[bytes]:
     """A program's input, of which there is none."""
-    for none in ():
-        yield none
+    for part in tuple[bytes, ...]():
+        yield part
 
 
 def tree(root: Path) -> dict[str, tuple[str, bytes]]:

@@ -86,7 +86,7 @@ async def test_submodules_are_refused_and_one_of_them_is_not(repo: Repo, tmp_pat
     repo.git("submodule", "--quiet", "add", str(library.root), "lib")
     with pytest.raises(SpecError, match=r"has submodules \(lib\)") as caught:
         await repo.inspect()
-    assert caught.value.hint == f"name one of them instead: {repo.root}/lib"
+    assert caught.value.hint == f"banger vm workspace prepare --full-copy NAME {repo.root}"
     inside = await repo.inspect("lib")
     assert [*inside.unchanged] == ["lib.c"]
 
