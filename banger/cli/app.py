@@ -146,6 +146,10 @@ def _tree() -> LazyGroup:
         "ls": Verb("runs_ls", "List runs."),
         "show": Verb("runs_show", "Show one run, node by node."),
     })  # fmt: skip
+    config = LazyGroup("config", "Look at your configuration; nothing here writes to it.", {
+        "show": Verb("config_show", "Show what is configured, and where each value comes from."),
+        "check": Verb("config_check", "Say whether the configuration is right."),
+    })  # fmt: skip
     root = LazyGroup("banger", "A throw-away microVM with your git checkout inside, in one command.", {
         "vm": vm,
         "plan": LazyGroup("plan", "Say what a command would do, without doing it.", {"vm": plan_vm}),
@@ -156,6 +160,7 @@ def _tree() -> LazyGroup:
         "cache": cache,
         "template": template,
         "kernel": kernel,
+        "config": config,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
         "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),

@@ -13,6 +13,7 @@ from banger.model.errors import BangerError
 from banger.model.paths import LOCK_NAME, StatePaths, state_paths
 
 if TYPE_CHECKING:
+    from banger.daemon.core import Settings
     from banger.daemon.service import OpenService
 
 EX_TEMPFAIL = 75
@@ -58,12 +59,22 @@ def run(load: "Callable[[], OpenService]") -> int:
 def _serve(paths: StatePaths, run_dir: int, load: "Callable[[], OpenService]") -> None:
     import anyio
 
-    from banger.daemon.core import Settings
     from banger.daemon.server import serve
 
-    idle_s = os.environ.get("BANGER_DAEMON_IDLE_S")
-    settings = Settings(float(idle_s)) if idle_s else Settings()
-    anyio.run(serve, paths, run_dir, load(), settings)
+    anyio.run(serve, paths, run_dir, load(), _settings())
+
+
+def _settings() -> "Settings":
+    """What is configured. What is wrong with that is told by the commands that it matters to, not by all of them."""
+    from banger.daemon.core import Settings
+    from banger.host.config_file import user_config
+
+    try:
+        idle_s = user_config().daemon_idle_s
+    except BangerError as error:
+        log.warning("config.refused reason=%r", error.message)
+        idle_s = None
+    return Settings() if idle_s is None else Settings(idle_s)
 
 
 def _lock(run_dir: int) -> bool:

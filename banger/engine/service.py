@@ -31,6 +31,8 @@ from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
 from banger.host.clock import boot_id
+from banger.host.config_file import user_config
+from banger.host.login_key import login_public_key
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
@@ -312,7 +314,7 @@ class EngineService:
             boot_id=boot_id(),
             vmm_stamp=f"{qemu.st_ino}:{qemu.st_size}:{qemu.st_mtime_ns}",
             programs_stamp=programs_stamp(),
-            authorized_key=self._authorized_key,
+            authorized_key=login_public_key(self._state.client_key, self._authorized_key),
             kernel=kernel,
         )
 
@@ -327,7 +329,14 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         async with open_agents() as agents:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
-            async with open_templates(engine, os.environ) as templates:
+            async with open_templates(engine, _templates_are_on) as templates:
                 yield EngineService(state, engine, templates, await ensure_key_pair(state.client_key))
     finally:
         state.close()
+
+
+def _templates_are_on() -> bool:
+    try:
+        return user_config().templates is not False
+    except BangerError:  # told by what reads the configuration before anything is made
+        return False

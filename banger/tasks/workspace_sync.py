@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, ClassVar
 
+from banger.host.login_key import login_key
 from banger.model.action import Needs, Scope
 from banger.model.handles import Checkout, RunningVm
 from banger.model.vm import WorkspaceRequest
@@ -51,7 +52,7 @@ class SyncWorkspace(Effect[Checkout], frozen=True, kw_only=True):
         )
         guest = GuestSsh(
             port=ctx.value(self.port),
-            client_key=ctx.state.client_key,
+            client_key=login_key(ctx.state.client_key),
             host_key=(ctx.vm_dir(self.vm) / _HOST_KEY_FILE).read_text(encoding="ascii").strip(),
         )
 
