@@ -2,9 +2,10 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -46,6 +47,7 @@ from banger.model.cache import (
 )
 from banger.model.errors import BangerError, ConflictError, TransientError
 from banger.model.exec import ExecRequest
+from banger.model.handles import CopiedFiles
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.kernel import ImportRequest, KernelView
 from banger.model.kernel_source import KernelChoice
@@ -87,7 +89,8 @@ class EngineService:
                     await refresh(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
                 if not await self._restore(request, vm, name, host, emit):
                     plan = plan_create(request, vm=vm, name=name, host=host)
-                    await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
+                    values = await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
+                    self._tell_skipped(values, emit)
                     if not request.cold:
                         self._templates.make_behind(request.image, request.sizes, host)
                 self._kernels.keep(request)
@@ -107,7 +110,8 @@ class EngineService:
         if template is None:
             return False
         try:
-            await self._engine.run(plan_create(request, vm=vm, name=name, host=host, from_template=True), emit)
+            plan = plan_create(request, vm=vm, name=name, host=host, from_template=True)
+            self._tell_skipped(await self._engine.run(plan, emit), emit)
         except BangerError as error:
             if isinstance(error, TransientError) or error.node not in FROM_TEMPLATE:
                 raise
@@ -128,7 +132,7 @@ class EngineService:
                 host = self._facts(self._kernels.choice(record.request))
                 plan = plan_start(record.request, vm=record.id, name=record.name, host=host)
                 try:
-                    await run_well(self._engine, plan, emit)
+                    self._tell_skipped(await run_well(self._engine, plan, emit), emit)
                 except BangerError as error:
                     self._name_vm(error, record.id, record.name)
                     raise
@@ -278,6 +282,15 @@ class EngineService:
         """Make a VM, look at what it can do, and remove it."""
         return await probe_vm(self, self._state.clock, emit)
 
+    def _tell_skipped(self, values: Mapping[str, Any], emit: Emit) -> None:
+        """Say which of the user's files did not go into the guest."""
+        copied: CopiedFiles | None = values.get("guest.files")
+        if copied is None:
+            return
+        more = copied.warned - len(copied.warnings)
+        for text in [*copied.warnings, *([f"{more} more files were skipped"] if more else [])]:
+            emit({"event": "notice", "at": self._state.clock.monotonic(), "text": text})
+
     def _name_vm(self, error: BangerError, vm: str, name: str) -> None:
         """Put the VM's name into a hint that was written where nobody knew it; a VM that is gone has no logs."""
         if error.hint and "<vm>" in error.hint:
@@ -316,6 +329,7 @@ class EngineService:
             programs_stamp=programs_stamp(),
             authorized_key=login_public_key(self._state.client_key, self._authorized_key),
             kernel=kernel,
+            file_sync=user_config().file_sync,
         )
 
 

@@ -102,3 +102,12 @@ class Checkout(msgspec.Struct, frozen=True):
     files: int
     overlay: int
     untracked: int
+
+
+class CopiedFiles(msgspec.Struct, frozen=True):
+    """What file_sync has put into a guest. `warnings`: the first few of `warned`."""
+
+    files: int
+    size_bytes: int
+    warnings: tuple[str, ...] = ()
+    warned: int = 0

@@ -5,7 +5,7 @@ from typing import Any
 from banger.model.vm import VmRequest
 from banger.plan import Plan
 from banger.plan.image import add_image
-from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
+from banger.plan.machine import HostFacts, add_files, add_ground, add_session, add_wait_for_ssh
 from banger.plan.template import add_template
 from banger.tasks import Ref
 from banger.tasks.disk_rootfs import DiskRootfs
@@ -35,14 +35,16 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
         plan.add(SshHostKey(vm=vm, directory=directory)),
     ]
     session = add_session(plan, ground, host, vm, name, request.sizes, ready, template)
+    checkout = None
     if workspace is None:
         if request.wait_ssh:
             add_wait_for_ssh(plan, session, vm, name)
     else:
         assert request.workspace is not None
         port = add_wait_for_ssh(plan, session, vm, name)
-        plan.add(
+        checkout = plan.add(
             SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace, boot=session.boot, port=port),
             label=request.workspace.path,
         )
+    add_files(plan, session, host, vm, after=checkout)
     return plan
