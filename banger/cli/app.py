@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from banger.cli.harmless import make_output_harmless
 from banger.cli.main import INTERRUPTED
 from banger.model.errors import BangerError
 
@@ -171,6 +172,7 @@ def _tree() -> LazyGroup:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit status."""
+    make_output_harmless()
     try:
         _tree().main(arguments, prog_name="banger", standalone_mode=False)
     except RemoteExitError as ending:
@@ -208,10 +210,7 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _say(message: str, hint: str | None) -> None:
-    from banger.cli.output import sanitised
-
-    # A message may hold what a guest, a registry or a repository said.
-    print(f"banger: {sanitised(message)}", file=sys.stderr)
+    print(f"banger: {message}", file=sys.stderr)
     if hint:
         print(f"  try: {hint}", file=sys.stderr)
 

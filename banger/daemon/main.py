@@ -90,11 +90,26 @@ def _lock(run_dir: int) -> bool:
     return True
 
 
+class _Formatter(logging.Formatter):
+    """A message is one line, and nothing in the log is obeyed by the terminal on which it is read: it may hold what a
+    guest said.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = record.message.replace("\n", "\\n")
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "".join(
+            one if one.isprintable() or one in "\n\t" else f"\\x{ord(one):02x}" for one in super().format(record)
+        )
+
+
 def _send_output_to_log(paths: StatePaths) -> None:
     """Log to a file of bounded size. Only a crash writes to stderr: it stays with whoever started the daemon."""
     paths.daemon_log.parent.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     handler = RotatingFileHandler(paths.daemon_log, maxBytes=LOG_LIMIT_BYTES, backupCount=LOGS_KEPT)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
