@@ -84,13 +84,17 @@ class LazyGroup(click.Group):
         ]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
+    def entries(self) -> list[tuple[str, str]]:
+        """Names and summaries of the commands, without loading them."""
+        return [
+            (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
+            for name, entry in self._table.items()
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         with formatter.section("Commands"):
-            formatter.write_dl([
-                (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
-                for name, entry in self._table.items()
-            ])  # fmt: skip
+            formatter.write_dl(self.entries())
 
 
 def _tree() -> LazyGroup:

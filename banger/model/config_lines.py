@@ -6,6 +6,7 @@ So lines are gathered until they can be read, which is where a statement ends, w
 
 import tomllib
 from collections.abc import Iterator
+from typing import Any
 
 _STATEMENT_LINES = 200
 """Longest statement that is looked into: each line of it is read as often as there are lines after it."""
@@ -77,14 +78,15 @@ def _is_whole(statement: str) -> bool:
 def _path(said: dict[str, object]) -> tuple[str, ...]:
     """The keys of a statement, which has one way down: to its value, or to an empty table."""
     keys: list[str] = []
-    value: object = said
-    while isinstance(value, dict | list) and len(value) == 1:
-        if isinstance(value, list):
+    value: Any = said
+    while True:
+        if isinstance(value, list) and len(value) == 1:
             value = value[0]
-            continue
-        ((key, value),) = value.items()
-        keys.append(key)
-    return tuple(keys)
+        elif isinstance(value, dict) and len(value) == 1:
+            ((key, value),) = value.items()
+            keys.append(str(key))
+        else:
+            return tuple(keys)
 
 
 def _numbered(keys: tuple[str, ...], seen: dict[Path, int], *, is_list: bool) -> Path:

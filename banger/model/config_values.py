@@ -196,15 +196,13 @@ def _entry(number: int, entry: object) -> FileSync:
     for name in names[:2]:
         if name not in entry:
             raise WrongValueError(f"has no {name!r}", number)
-    try:
-        at = "host"
-        host = check_path(entry["host"])
-        at = "guest"
-        guest = guest_path(entry["guest"])
-        at = "mode"
-        return FileSync(host, guest, _mode(entry["mode"]) if "mode" in entry else None)
-    except WrongValueError as wrong:
-        raise WrongValueError(wrong.reason, number, at) from None
+    found: dict[str, object] = {}
+    for name, check in (("host", check_path), ("guest", guest_path), ("mode", _mode)):
+        try:
+            found[name] = check(entry[name]) if name in entry else None
+        except WrongValueError as wrong:
+            raise WrongValueError(wrong.reason, number, name) from None
+    return FileSync(**found)  # type: ignore[arg-type] # each check returns its field's type
 
 
 def guest_path(value: object) -> str:

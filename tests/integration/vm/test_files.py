@@ -91,8 +91,8 @@ def test_a_checkout_and_files_in_it_do_not_stand_in_each_others_way(banger: Bang
     (repository / "README").write_text("app\n")
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
         subprocess.run(["git", *words], cwd=repository, check=True)
-    words = ("vm", "run", "--rm", *SHAPE, str(repository), "--", "cat", "README", ".env")
-    assert banger.ok(*words) == f"app\npassword {SECRET}\n"
+    run = ("vm", "run", "--rm", *SHAPE, str(repository), "--", "cat", "README", ".env")
+    assert banger.ok(*run) == f"app\npassword {SECRET}\n"
     shutil.rmtree(repository)
 
 

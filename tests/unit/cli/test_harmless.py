@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
@@ -120,12 +121,12 @@ def test_json_keeps_and_escapes_what_a_terminal_would_obey(capsys: pytest.Captur
 def test_a_stream_is_otherwise_what_it_was() -> None:
     raw = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     stream = Harmless(raw)
-    print("a\x1b[1mb", "\x9b", file=stream)  # type: ignore[arg-type]
+    print("a\x1b[1mb", "\x9b", file=stream)
     stream.writelines(["\x1b", "c\n"])
     raw.flush()
-    assert stream.buffer is raw.buffer  # type: ignore[comparison-overlap]
-    assert raw.buffer.getvalue() == b"ab \nc\n"  # type: ignore[attr-defined]
-    assert unfiltered(stream) is raw  # type: ignore[arg-type]
+    assert stream.buffer is raw.buffer
+    assert raw.buffer.getvalue() == b"ab \nc\n"
+    assert unfiltered(cast("TextIO", stream)) is raw
     assert unfiltered(raw) is raw
 
 
