@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from banger.cli.harmless import make_output_harmless
 from banger.cli.main import INTERRUPTED
 from banger.model.errors import BangerError
 
@@ -83,14 +84,18 @@ class LazyGroup(click.Group):
         ]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
+    def entries(self) -> list[tuple[str, str]]:
+        """Names and summaries of the commands, without loading them."""
+        return [
+            (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
+            for name, entry in self._table.items()
+            if isinstance(entry, LazyGroup) or entry.summary  # what has none is not for people
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         with formatter.section("Commands"):
-            formatter.write_dl([
-                (name, entry.help or "" if isinstance(entry, LazyGroup) else entry.summary)
-                for name, entry in self._table.items()
-                if isinstance(entry, LazyGroup) or entry.summary  # what has none is not for people
-            ])  # fmt: skip
+            formatter.write_dl(self.entries())
 
 
 def _tree() -> LazyGroup:
@@ -162,6 +167,10 @@ def _tree() -> LazyGroup:
         "ls": Verb("runs_ls", "List runs."),
         "show": Verb("runs_show", "Show one run, node by node."),
     })  # fmt: skip
+    config = LazyGroup("config", "Look at your configuration; nothing here writes to it.", {
+        "show": Verb("config_show", "Show what is configured, and where each value comes from."),
+        "check": Verb("config_check", "Say whether the configuration is right."),
+    })  # fmt: skip
     root = LazyGroup("banger", "A throw-away microVM with your git checkout inside, in one command.", {
         "vm": vm,
         "plan": LazyGroup("plan", "Say what a command would do, without doing it.", {"vm": plan_vm}),
@@ -174,6 +183,7 @@ def _tree() -> LazyGroup:
         "kernel": kernel,
         "ssh-config": Verb("ssh_config", "Have `ssh NAME.vm` work for every VM, or no longer."),
         "ssh-proxy": Verb("ssh_proxy", ""),
+        "config": config,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
         "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),
@@ -184,6 +194,7 @@ def _tree() -> LazyGroup:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit status."""
+    make_output_harmless()
     try:
         _tree().main(arguments, prog_name="banger", standalone_mode=False)
     except RemoteExitError as ending:
@@ -221,10 +232,7 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _say(message: str, hint: str | None) -> None:
-    from banger.cli.output import sanitised
-
-    # A message may hold what a guest, a registry or a repository said.
-    print(f"banger: {sanitised(message)}", file=sys.stderr)
+    print(f"banger: {message}", file=sys.stderr)
     if hint:
         print(f"  try: {hint}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ DOING = {
     "guest.agent": "waiting for the guest to boot",
     "guest.clock": "telling the guest the time",
     "guest.entropy": "giving the guest randomness of its own",
+    "guest.files": "copying your files",
     "guest.identity": "telling the guest who it is",
     "guest.initramfs": "making the initramfs",
     "guest.programs": "looking at the guest programs",

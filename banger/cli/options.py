@@ -9,10 +9,10 @@ import click
 
 from banger.cli.completing import complete_kernels, complete_vms
 from banger.cli.forwards import parse_forward
-from banger.cli.sizes import host_defaults, resolve
+from banger.cli.sizes import default_image, default_sizes, resolve
 from banger.model.errors import SpecError
 from banger.model.kernel import DEFAULT_KERNEL
-from banger.model.vm import DEFAULT_IMAGE, VmRequest, WorkspaceRequest, check_vm_name, format_size
+from banger.model.vm import VmRequest, WorkspaceRequest, check_vm_name, format_size
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -25,12 +25,13 @@ yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 def vm_options(function: Function) -> Function:
-    """Add everything that says which VM is wanted. The defaults in the help are the ones of this host."""
-    defaults = host_defaults()
+    """Add everything that says which VM is wanted. The defaults in the help are the ones of this user and host."""
+    defaults = default_sizes(for_help=True)
+    image = default_image(for_help=True)
     options = [
         click.argument("path", metavar="[PATH]", required=False),
         click.option("--name", metavar="NAME", help="Name and host name of the VM (default: one is picked)."),
-        click.option("--image", default=DEFAULT_IMAGE, metavar="IMAGE", help=f"Image (default {DEFAULT_IMAGE})."),
+        click.option("--image", metavar="IMAGE", help=f"Image (default {image})."),
         click.option("--vcpu", type=int, metavar="INT", help=f"Virtual CPUs (default {defaults.vcpus})."),
         click.option("--memory", metavar="SIZE", help=f"Memory, in MiB or as 2G (default {defaults.memory_mib})."),
         click.option(
@@ -77,7 +78,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
     return VmRequest(
         sizes=resolve(options["vcpu"], options["memory"], options["disk_size"]),
         name=None if name is None else check_vm_name(name),
-        image=options["image"],
+        image=default_image() if options["image"] is None else options["image"],
         workspace=workspace,
         ephemeral=ephemeral,
         wait_ssh=wait_ssh,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
+from banger.cli.harmless import sanitised
 from banger.model.errors import HostError
 from banger.model.wording import name_of, seconds, short_digest, size
 
@@ -20,19 +21,19 @@ __all__ = [
     "write_out",
 ]
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
-"""Escape sequences: CSI, OSC, and the short ones (ECMA-48 §5.3, §5.4, §5.6)."""
-_CONTROLS = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
+_OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(value: object) -> None:
     """Print a view, or a list of views, as one JSON document."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    # JSON lets these stand, but they would not reach whoever reads it.
+    print(_OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Print columns, two spaces apart. `right`: numbers of the columns that are aligned to the right."""
-    lines = [list(head), *(list(row) for row in rows)]
+    lines = [[" ".join(sanitised(cell).splitlines()) for cell in line] for line in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         cells = [
@@ -40,14 +41,6 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Se
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
-
-
-def sanitised(text: str) -> str:
-    """Take out what a terminal would obey: escape sequences and every control character but newline and tab.
-
-    Of a sequence that is cut in two by the end of a chunk, the escape character goes and the rest is harmless text.
-    """
-    return _ESCAPE.sub("", text).translate(_CONTROLS)
 
 
 def write_out(path: str, text: str) -> None:

@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from banger.cli.doing import DOING
-from banger.cli.output import sanitised, seconds, size
+from banger.cli.harmless import sanitised, unfiltered
+from banger.cli.output import seconds, size
 from banger.model.progress import Event, NodeEvent, PlannedNode, ProgressEvent
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class LiveProgress(QuietProgress):
         self._running: dict[str, float] = {}
         self._spinners: dict[str, Spinner] = {}
         self._amounts: dict[str, ProgressEvent] = {}
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(file=unfiltered(sys.stderr), highlight=False)
         self._live = Live(console=self._console, get_renderable=self._lines, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,6 @@
-"""Default sizes of a VM on this host. The command line is the only place that resolves them; the daemon is told.
+"""Default sizes of a VM. The command line is the only place that resolves them; the daemon is told.
+
+What is configured comes first; where nothing is, it follows from this host:
 
 vcpu      max(2, min(4, CPUs // 4)), never more than the CPUs there are
 memory    RAM / 8, at most 8 GiB, at least 1 GiB, whole 256 MiB; halved while less than twice of it is available
@@ -7,11 +9,14 @@ disk size 8G
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from banger.cli.configured import configured, configured_for_help
+from banger.model.config import Config
 from banger.model.errors import SpecError
 from banger.model.limits import check_sizes
-from banger.model.vm import GIB, MIB, Sizes, format_size, parse_size
+from banger.model.vm import DEFAULT_IMAGE, GIB, MIB, Sizes, format_size, parse_size
 
 FLOOR_VCPUS = 2
 MOST_VCPUS = 4
@@ -42,6 +47,64 @@ def host_defaults() -> Sizes:
     return defaults_for(cpu_count(), total_mib, available_mib)
 
 
+@dataclass(frozen=True, slots=True)
+class Default:
+    """One default and where it comes from: `config` (and where there), `auto` (this host) or `builtin`."""
+
+    name: str
+    value: str
+    source: str
+    where: str = ""
+
+
+def vm_defaults(config: Config) -> list[Default]:
+    """Every default of a VM with where it comes from. `config` with places, if they are to be told."""
+    total_mib, _available = memory_mib()
+    host = host_defaults()
+    cpus_say = cpu_count() // 4 >= FLOOR_VCPUS
+    memory_says = host.memory_mib != FLOOR_MEMORY_MIB or total_mib // 8 >= FLOOR_MEMORY_MIB
+    shapes = (
+        ("image", config.image, DEFAULT_IMAGE, "builtin"),
+        ("vcpu", config.vcpu, str(host.vcpus), "auto" if cpus_say or host.vcpus < FLOOR_VCPUS else "builtin"),
+        (
+            "memory",
+            _as_size(config.memory_mib, MIB),
+            format_size(host.memory_mib * MIB),
+            "auto" if memory_says else "builtin",
+        ),
+        ("disk_size", _as_size(config.disk_bytes, 1), format_size(host.disk_bytes), "builtin"),
+    )
+    found = []
+    for name, given, otherwise, source in shapes:
+        origin = config.origins.get(f"vm_defaults.{name}")
+        if given is None or origin is None:
+            found.append(Default(name, otherwise, source))
+        else:
+            found.append(Default(name, str(given), "config", origin.where))
+    return found
+
+
+def _as_size(amount: int | None, unit: int) -> str | None:
+    return None if amount is None else format_size(amount * unit)
+
+
+def default_sizes(*, for_help: bool = False) -> Sizes:
+    """What a VM gets where the command line says nothing. Raises SpecError for a configuration that is wrong."""
+    config = configured_for_help() if for_help else configured()
+    host = host_defaults()
+    return Sizes(
+        host.vcpus if config.vcpu is None else config.vcpu,
+        host.memory_mib if config.memory_mib is None else config.memory_mib,
+        host.disk_bytes if config.disk_bytes is None else config.disk_bytes,
+    )
+
+
+def default_image(*, for_help: bool = False) -> str:
+    """The image where the command line names none. Raises SpecError for a configuration that is wrong."""
+    config = configured_for_help() if for_help else configured()
+    return DEFAULT_IMAGE if config.image is None else config.image
+
+
 def cpu_count() -> int:
     """CPUs that this process may use (sched_getaffinity(2))."""
     return len(os.sched_getaffinity(0))
@@ -55,8 +118,8 @@ def memory_mib() -> tuple[int, int]:
 
 
 def resolve(vcpus: int | None, memory: str | None, disk_size: str | None) -> Sizes:
-    """Fill what was not given with this host's defaults. Raises SpecError for what cannot be."""
-    defaults = host_defaults()
+    """Fill what was not given with the defaults. Raises SpecError for what cannot be."""
+    defaults = default_sizes()
     sizes = check_sizes(
         Sizes(
             defaults.vcpus if vcpus is None else vcpus,

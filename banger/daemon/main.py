@@ -13,6 +13,7 @@ from banger.model.errors import BangerError
 from banger.model.paths import LOCK_NAME, StatePaths, state_paths
 
 if TYPE_CHECKING:
+    from banger.daemon.core import Settings
     from banger.daemon.service import OpenService
 
 EX_TEMPFAIL = 75
@@ -58,12 +59,22 @@ def run(load: "Callable[[], OpenService]") -> int:
 def _serve(paths: StatePaths, run_dir: int, load: "Callable[[], OpenService]") -> None:
     import anyio
 
-    from banger.daemon.core import Settings
     from banger.daemon.server import serve
 
-    idle_s = os.environ.get("BANGER_DAEMON_IDLE_S")
-    settings = Settings(float(idle_s)) if idle_s else Settings()
-    anyio.run(serve, paths, run_dir, load(), settings)
+    anyio.run(serve, paths, run_dir, load(), _settings())
+
+
+def _settings() -> "Settings":
+    """What is configured. What is wrong with that is told by the commands that it matters to, not by all of them."""
+    from banger.daemon.core import Settings
+    from banger.host.config_file import user_config
+
+    try:
+        idle_s = user_config().daemon_idle_s
+    except BangerError as error:
+        log.warning("config.refused reason=%r", error.message)
+        idle_s = None
+    return Settings() if idle_s is None else Settings(idle_s)
 
 
 def _lock(run_dir: int) -> bool:
@@ -79,11 +90,26 @@ def _lock(run_dir: int) -> bool:
     return True
 
 
+class _Formatter(logging.Formatter):
+    """A message is one line, and nothing in the log is obeyed by the terminal on which it is read: it may hold what a
+    guest said.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = record.message.replace("\n", "\\n")
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "".join(
+            one if one.isprintable() or one in "\n\t" else f"\\x{ord(one):02x}" for one in super().format(record)
+        )
+
+
 def _send_output_to_log(paths: StatePaths) -> None:
     """Log to a file of bounded size. Only a crash writes to stderr: it stays with whoever started the daemon."""
     paths.daemon_log.parent.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     handler = RotatingFileHandler(paths.daemon_log, maxBytes=LOG_LIMIT_BYTES, backupCount=LOGS_KEPT)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

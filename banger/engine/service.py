@@ -2,9 +2,10 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -33,6 +34,8 @@ from banger.guest.agents import open_agents
 from banger.guest.exec_session import ExecSession
 from banger.guest.programs import programs_stamp
 from banger.host.clock import boot_id
+from banger.host.config_file import user_config
+from banger.host.login_key import login_public_key
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
 from banger.model.action import Scope
@@ -46,6 +49,7 @@ from banger.model.cache import (
 )
 from banger.model.errors import BangerError, ConflictError, TransientError
 from banger.model.exec import ExecRequest
+from banger.model.handles import CopiedFiles
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.kernel import ImportRequest, KernelView
 from banger.model.kernel_source import KernelChoice
@@ -94,7 +98,8 @@ class EngineService(Verbs):
                     await refresh(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
                 if not await self._restore(request, vm, name, host, emit):
                     plan = plan_create(request, vm=vm, name=name, host=host)
-                    await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
+                    values = await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
+                    self._tell_skipped(values, emit)
                     if not request.cold:
                         self._templates.make_behind(request.image, request.sizes, host)
                 self._kernels.keep(request)
@@ -114,7 +119,8 @@ class EngineService(Verbs):
         if template is None:
             return False
         try:
-            await self._engine.run(plan_create(request, vm=vm, name=name, host=host, from_template=True), emit)
+            plan = plan_create(request, vm=vm, name=name, host=host, from_template=True)
+            self._tell_skipped(await self._engine.run(plan, emit), emit)
         except BangerError as error:
             if isinstance(error, TransientError) or error.node not in FROM_TEMPLATE:
                 raise
@@ -135,7 +141,7 @@ class EngineService(Verbs):
                 host = self._facts(self._kernels.choice(record.request))
                 plan = plan_start(record.request, vm=record.id, name=record.name, host=host)
                 try:
-                    await run_well(self._engine, plan, emit)
+                    self._tell_skipped(await run_well(self._engine, plan, emit), emit)
                 except BangerError as error:
                     self._name_vm(error, record.id, record.name)
                     raise
@@ -317,6 +323,15 @@ class EngineService(Verbs):
             self._name_vm(error, record.id, record.name)
             raise
 
+    def _tell_skipped(self, values: Mapping[str, Any], emit: Emit) -> None:
+        """Say which of the user's files did not go into the guest."""
+        copied: CopiedFiles | None = values.get("guest.files")
+        if copied is None:
+            return
+        more = copied.warned - len(copied.warnings)
+        for text in [*copied.warnings, *([f"{more} more files were skipped"] if more else [])]:
+            emit({"event": "notice", "at": self._state.clock.monotonic(), "text": text})
+
     def _name_vm(self, error: BangerError, vm: str, name: str) -> None:
         """Put the VM's name into a hint that was written where nobody knew it; a VM that is gone has no logs."""
         if error.hint and "<vm>" in error.hint:
@@ -353,8 +368,9 @@ class EngineService(Verbs):
             boot_id=boot_id(),
             vmm_stamp=f"{qemu.st_ino}:{qemu.st_size}:{qemu.st_mtime_ns}",
             programs_stamp=programs_stamp(),
-            authorized_key=self._authorized_key,
+            authorized_key=login_public_key(self._state.client_key, self._authorized_key),
             kernel=kernel,
+            file_sync=user_config().file_sync,
         )
 
 
@@ -368,7 +384,14 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         async with open_agents() as agents:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
-            async with open_templates(engine, os.environ) as templates:
+            async with open_templates(engine, _templates_are_on) as templates:
                 yield EngineService(state, engine, templates, await ensure_key_pair(state.client_key))
     finally:
         state.close()
+
+
+def _templates_are_on() -> bool:
+    try:
+        return user_config().templates is not False
+    except BangerError:  # told by what reads the configuration before anything is made
+        return False

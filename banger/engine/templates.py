@@ -4,7 +4,7 @@ A template is an artifact like any other: what is said of one here is read from 
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -32,14 +32,15 @@ FROM_TEMPLATE = frozenset(
     {"disk.rootfs", "vm.restore", "guest.agent", "guest.entropy", "guest.clock", "guest.identity"}
 )
 """Nodes whose failure, in a VM that does not boot, is taken for the template's."""
-VARIABLE = "BANGER_TEMPLATES"
-"""``off``: no template is used, and none is made unless it is asked for."""
 
 
 class Templates:
-    """Templates of one state directory. Lives inside the task group that it is given."""
+    """Templates of one state directory. Lives inside the task group that it is given.
 
-    def __init__(self, engine: Engine, group: anyio.abc.TaskGroup, *, is_on: bool) -> None:
+    `is_on`: whether one may be used now, and made without being asked for.
+    """
+
+    def __init__(self, engine: Engine, group: anyio.abc.TaskGroup, *, is_on: Callable[[], bool]) -> None:
         self._engine = engine
         self._is_on = is_on
         self._state: State = engine.state
@@ -54,7 +55,7 @@ class Templates:
     def find(self, image: str, sizes: Sizes, host: HostFacts) -> Digest | None:
         """The action digest of a template that is there for such a VM."""
         digest, is_there = self._look(image, sizes, host)
-        return digest if is_there and self._is_on else None
+        return digest if is_there and self._is_on() else None
 
     def forget(self, digest: Digest, reason: str) -> None:
         """Drop a template that turned out to be of no use: the next VM of its kind boots, and a new one is made."""
@@ -64,7 +65,7 @@ class Templates:
     def make_behind(self, image: str, sizes: Sizes, host: HostFacts) -> None:
         """Make a template when nobody waits for it. One that is there, or under way, is not made again."""
         digest, is_there = self._look(image, sizes, host)
-        if self._is_on and not is_there and digest not in self._under_way:
+        if self._is_on() and not is_there and digest not in self._under_way:
             self._under_way.add(digest)
             self._group.start_soon(self._make_quietly, image, sizes, host, digest)
 
@@ -143,11 +144,11 @@ class Templates:
 
 
 @asynccontextmanager
-async def open_templates(engine: Engine, environ: Mapping[str, str]) -> AsyncIterator[Templates]:
+async def open_templates(engine: Engine, is_on: Callable[[], bool]) -> AsyncIterator[Templates]:
     """Have templates; one that is being made at the end is given up, and nothing of it stays."""
     async with anyio.create_task_group() as group:
         try:
-            yield Templates(engine, group, is_on=environ.get(VARIABLE) != "off")
+            yield Templates(engine, group, is_on=is_on)
         finally:
             group.cancel_scope.cancel()
 

@@ -1,8 +1,11 @@
 """What there is, as it is shown: VMs."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from banger.host.login_key import login_key
 from banger.host.pidfd import ProcessIdentity, is_alive
+from banger.model.errors import BangerError
 from banger.model.vm import SshEndpoint, VmView
 from banger.store.journal import Lease
 from banger.store.state import State
@@ -78,7 +81,14 @@ def _ssh_endpoint(state: State, record: VmRecord, leases: dict[str, Lease]) -> S
         host="127.0.0.1",
         port=net.value["ssh_port"],
         user="root",
-        identity_file=str(state.client_key),
+        identity_file=str(_login_key(state)),
         known_hosts_file=str(state.vms_dir / record.id / "known_hosts"),
         host_key_alias=f"banger-{record.id}",
     )
+
+
+def _login_key(state: State) -> Path:
+    try:
+        return login_key(state.client_key)
+    except BangerError:  # a VM is shown whatever is wrong with the configuration
+        return state.client_key

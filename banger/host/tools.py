@@ -33,6 +33,18 @@ def find_tool(name: str) -> Path | None:
     return Path(found) if found else None
 
 
+def find_firecracker(configured: str | None) -> Path | None:
+    """The program of Firecracker: the one that is configured, or else the one in PATH; None if there is none.
+
+    Raises HostError if the configured one is not there, or not a program.
+    """
+    if configured is None:
+        return find_tool("firecracker")
+    if not Path(configured).is_file() or not os.access(configured, os.X_OK):
+        raise HostError(f"firecracker_bin: {configured} is not a program", hint="banger config show")
+    return Path(configured)
+
+
 def get_tool(name: str) -> Path:
     """Return the absolute path of a program. Raises HostError that names Debian's package for it."""
     found = find_tool(name)

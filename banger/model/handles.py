@@ -112,3 +112,12 @@ class Checkout(msgspec.Struct, frozen=True):
     untracked: int
     how: Literal["", "whole", "changes", "nothing"] = ""
     sent: int = 0
+
+
+class CopiedFiles(msgspec.Struct, frozen=True):
+    """What file_sync has put into a guest. `warnings`: the first few of `warned`."""
+
+    files: int
+    size_bytes: int
+    warnings: tuple[str, ...] = ()
+    warned: int = 0

@@ -5,7 +5,7 @@ from typing import Any
 from banger.model.vm import VmRequest
 from banger.plan import Plan
 from banger.plan.image import add_image
-from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
+from banger.plan.machine import HostFacts, add_files, add_ground, add_session, add_wait_for_ssh
 from banger.plan.template import add_template
 from banger.tasks import Ref
 from banger.tasks.disk_rootfs import DiskRootfs
@@ -37,11 +37,13 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
     session = add_session(plan, ground, host, vm, name, request, ready, template)
     if request.wait_ssh:
         add_wait_for_ssh(plan, session, vm, name)
+    checkout = None
     if workspace is not None:
         assert request.workspace is not None
-        plan.add(
+        checkout = plan.add(
             SyncWorkspace(vm=vm, request=request.workspace, workspace=workspace),
             after=[session.identity],
             label=request.workspace.path,
         )
+    add_files(plan, session, host, vm, after=checkout)
     return plan

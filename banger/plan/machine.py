@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
+from banger.model.config import FileSync
+from banger.model.handles import CopiedFiles, File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.model.kernel_source import KernelChoice
 from banger.model.vm import Sizes, VmRequest
 from banger.plan import Plan
@@ -12,6 +13,7 @@ from banger.tasks import Ref
 from banger.tasks.guest_agent import GuestAgent
 from banger.tasks.guest_clock import GuestClock
 from banger.tasks.guest_entropy import GuestEntropy
+from banger.tasks.guest_files import CopyGuestFiles
 from banger.tasks.guest_identity import GuestIdentity
 from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
@@ -32,6 +34,7 @@ class HostFacts:
     programs_stamp: str
     authorized_key: str
     kernel: KernelChoice = DEFAULT_CHOICE
+    file_sync: tuple[FileSync, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,16 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
 def add_wait_for_ssh(plan: Plan, session: Session, vm: str, name: str) -> Ref[int]:
     """Add the wait for SSH, for those who need it: what the agent runs does not."""
     return plan.add(GuestSsh(vm=vm, name=name, boot=session.boot, net=session.net, identity=session.identity))
+
+
+def add_files(
+    plan: Plan, session: Session, host: HostFacts, vm: str, after: Ref[Any] | None = None
+) -> Ref[CopiedFiles] | None:
+    """Add the user's files, if any are configured; `after` a checkout, whose place must be empty."""
+    if not host.file_sync:
+        return None
+    task = CopyGuestFiles(vm=vm, entries=host.file_sync, boot=session.boot, identity=session.identity)
+    return plan.add(task, after=[after])
 
 
 def _add_vmm(

@@ -2,7 +2,7 @@
 
 from banger.model.vm import VmRequest
 from banger.plan import Plan
-from banger.plan.machine import HostFacts, add_ground, add_session, add_wait_for_ssh
+from banger.plan.machine import HostFacts, add_files, add_ground, add_session, add_wait_for_ssh
 
 
 def plan_start(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Plan:
@@ -10,4 +10,5 @@ def plan_start(request: VmRequest, *, vm: str, name: str, host: HostFacts) -> Pl
     plan = Plan("vm.start", vm)
     session = add_session(plan, add_ground(plan, host), host, vm, name, request, after=[])
     add_wait_for_ssh(plan, session, vm, name)
+    add_files(plan, session, host, vm)
     return plan
