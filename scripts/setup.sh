@@ -17,6 +17,7 @@ packages=(
   python3-venv
 )
 test_packages=(
+  nftables iproute2            # look at, and get in the way of, what the root worker makes in namespaces of their own
   strace                       # looks at what programs open and run, and kills them at a system call
   docker-registry skopeo umoci # the real registry, and real tools that push to it
   jq curl zstd shellcheck      # what the scripts that publish use, and what reads them

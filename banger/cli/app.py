@@ -187,6 +187,7 @@ def _tree() -> LazyGroup:
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
         "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),
+        "worker": Verb("worker", "As root: give a user's VMs addresses of their own, until stopped."),
     })  # fmt: skip
     root.params.append(click.Option(["--version"], is_flag=True, help="Print the version and exit."))
     return root
