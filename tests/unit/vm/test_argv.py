@@ -55,8 +55,17 @@ GOLDEN = [
 ]
 
 
+@pytest.mark.requirement("AGT-001")
 def test_the_command_line_of_an_emulated_microvm_is_as_recorded() -> None:
     assert list(qemu_argv(MACHINE, QEMU)) == GOLDEN
+
+
+def test_a_restricted_network_differs_in_the_hosts_end_alone() -> None:
+    assert MACHINE.network is not None
+    restricted = dataclasses.replace(MACHINE, network=dataclasses.replace(MACHINE.network, restricted=True))
+    changed = [(one, other) for one, other in zip(GOLDEN, qemu_argv(restricted, QEMU), strict=True) if one != other]
+    assert len(changed) == 1
+    assert changed[0][1] == changed[0][0].replace("user,id=net,", "user,id=net,restrict=on,")
 
 
 def test_an_unknown_tsc_rate_chooses_the_machine_type_that_can_calibrate() -> None:
