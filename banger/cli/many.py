@@ -1,18 +1,21 @@
 """Do the same to several VMs at once: all are begun, then each result is shown, in the order of their names."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from banger.cli.client import Client, vm_path
 from banger.cli.decode import decode, decode_list
 from banger.cli.follow import follow
 from banger.cli.output import print_json, sanitised
-from banger.cli.progress import QuietProgress, progress
+from banger.cli.progress import Progress, QuietProgress, progress
 from banger.cli.start_daemon import daemon
 from banger.model.errors import BangerError, SpecError
 from banger.model.views import OperationView
 from banger.model.vm import VmView
+
+AT_ONCE = 32
+"""VMs that it is begun for before the first is waited for: the daemon remembers finished operations, but not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +36,40 @@ def each(names: Collection[str], asked: Asked, *, is_quiet: bool, json_output: b
     failures: list[BangerError] = []
     results: list[object] = []
     with daemon() as client, progress(quiet=is_quiet) as shown:
-        # One VM's nodes are worth a look. Those of several would be mixed up: of them only the results are shown.
-        how = shown if len(wanted) == 1 else QuietProgress()
-        begun = [(name, _begin(client, name, asked)) for name in wanted]
-        under_way = [operation for _, operation in begun if isinstance(operation, OperationView)]
-        for name, operation in begun:
-            try:
-                if isinstance(operation, BangerError):
-                    raise operation
-                results.append(follow(client, operation, how, others=under_way))
-            except BangerError as error:
-                failures.append(error)
-                if len(wanted) > 1:
-                    shown.say(f"banger: {sanitised(error.message)}")
-                continue
-            if not json_output:
-                print(name, flush=True)
+        for at in range(0, len(wanted), AT_ONCE):
+            for name, result in _batch(client, wanted[at : at + AT_ONCE], asked, shown if len(wanted) == 1 else None):
+                if isinstance(result, BangerError):
+                    failures.append(result)
+                    if len(wanted) > 1:
+                        print(f"banger: {sanitised(result.message)}", file=sys.stderr)
+                    continue
+                results.append(result)
+                if not json_output:
+                    print(name, flush=True)
     if json_output:
         print_json([decode(VmView, result) for result in results if result is not None])
     if failures and len(wanted) == 1:
         raise failures[0]
     if failures:
         raise BangerError(f"{len(failures)} of {len(wanted)} failed", hint=failures[0].hint)
+
+
+def _batch(
+    client: Client, names: list[str], asked: Asked, shown: Progress | None
+) -> Iterator[tuple[str, object | BangerError]]:
+    """Begin them all, then say of each what came of it. (`shown`: of several VMs the nodes would be mixed up.)"""
+    begun = [(name, _begin(client, name, asked)) for name in names]
+    under_way = [operation for _, operation in begun if isinstance(operation, OperationView)]
+    for name, operation in begun:
+        if isinstance(operation, BangerError):
+            yield name, operation
+            continue
+        try:
+            result = follow(client, operation, shown or QuietProgress(), others=under_way)
+        except BangerError as error:
+            yield name, error
+        else:
+            yield name, result
 
 
 def _begin(client: Client, name: str, asked: Asked) -> OperationView | BangerError:

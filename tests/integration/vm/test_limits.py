@@ -81,11 +81,11 @@ def create_many(banger: Banger, count: int) -> None:
 
 @pytest.mark.requirement("DMN-013")
 @pytest.mark.requirement("DMN-027")
-def test_sixteen_creates_at_once_all_succeed_and_no_name_is_lost_or_double(crowd: Banger) -> None:
-    create_many(crowd, 16)
-    with ThreadPoolExecutor(8) as pool:  # of those who want one name, one gets it
-        done = list(pool.map(lambda _: crowd.run("vm", "create", "--name", "wanted", "--memory", "128M"), range(8)))
-    assert sorted(ending.returncode for ending in done) == [0] + [1] * 7
+def test_twelve_creates_at_once_all_succeed_and_no_name_is_lost_or_double(crowd: Banger) -> None:
+    create_many(crowd, 12)
+    with ThreadPoolExecutor(4) as pool:  # of those who want one name, one gets it
+        done = list(pool.map(lambda _: crowd.run("vm", "create", "--name", "wanted", "--memory", "128M"), range(4)))
+    assert sorted(ending.returncode for ending in done) == [0] + [1] * 3
     assert all("there is a VM called wanted already" in ending.stderr for ending in done if ending.returncode)
     crowd.ok("vm", "delete", "--all", "--yes")
     assert json.loads(crowd.ok("vm", "list", "--json")) == []
@@ -120,7 +120,7 @@ def cycle(banger: Banger, number: int) -> None:
 
 def cycles(banger: Banger, count: int) -> None:
     """What is there after the first tenth, when all is warm, is there at the end, and no more."""
-    warm = max(10, count // 10)
+    warm = max(8, count // 10)
     measured = []
     for number in range(count):
         cycle(banger, number)
@@ -134,8 +134,8 @@ def cycles(banger: Banger, count: int) -> None:
         print(f"{what}: {before:.1f} -> {after:.1f}")  # noqa: T201
 
 
-def test_forty_cycles_leave_nothing_behind(crowd: Banger) -> None:
-    cycles(crowd, 40)
+def test_twenty_cycles_leave_nothing_behind(crowd: Banger) -> None:
+    cycles(crowd, 20)
 
 
 @pytest.mark.nightly

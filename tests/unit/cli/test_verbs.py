@@ -79,6 +79,20 @@ def test_names_and_all_exclude_each_other_and_one_is_needed(shared: Installation
         assert "name a VM, or say --all" in shared.run("vm", verb).stderr
 
 
+def test_more_vms_than_the_daemon_remembers_operations_of(banger: Installation) -> None:
+    names = [f"vm-{number}" for number in range(100)]
+    banger.create(*names)
+    assert banger.ok("vm", "stop", "--all").split() == names
+    assert banger.ok("vm", "delete", "--all").split() == names
+
+
+def test_failures_are_told_even_if_it_is_to_be_quiet(banger: Installation) -> None:
+    banger.create("a")
+    done = banger.run("vm", "stop", "-q", "none", "a")
+    assert (done.returncode, done.stdout) == (1, "a\n")
+    assert "VM 'none': there is none such" in done.stderr
+
+
 def test_the_same_vm_named_twice_is_one_vm(banger: Installation) -> None:
     banger.create("a")
     assert banger.ok("vm", "stop", "a", "a") == "a\n"
