@@ -57,6 +57,7 @@ def app(banger: Banger) -> Iterator[Path]:
 
 
 @pytest.mark.requirement("WSP-001")
+@pytest.mark.requirement("CLI-010")
 @pytest.mark.usefixtures("app")
 def test_every_command_of_the_readme_works(banger: Banger) -> None:
     banger.env["PATH"] = f"{Path(BANGER).parent}:{banger.env['PATH']}"

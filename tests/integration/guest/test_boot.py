@@ -41,6 +41,7 @@ def send_raw(guest: Guest, data: bytes) -> None:
         port.sendall(data)
 
 
+@pytest.mark.requirement("AGT-006")
 async def test_a_guest_boots_gets_an_identity_and_powers_off(boot: Boot, root_disk: Path, keys: Keys) -> None:
     guest = boot([("root", root_disk)], parameters=NETWORK)
     async with await guest.agent() as agent:

@@ -79,6 +79,7 @@ def test_what_a_guest_said_cannot_command_the_terminal() -> None:
     assert _shown({"event": "notice", "at": 0.0, "text": "\x1b[2Jguest"}) == ["guest"]
 
 
+@pytest.mark.requirement("CLI-028")
 def test_a_terminal_shows_a_line_for_each_running_node(monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")

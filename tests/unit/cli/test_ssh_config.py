@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.installation import Installation
+from tests.fakes.installation import ROOT, Installation
 
 OWN = "# mine\nHost *.example\n    User me\n\n"
 
@@ -94,3 +94,29 @@ def test_ssh_itself_understands_what_is_written(banger: Installation, config: Pa
     assert told["identityfile"] == str(tmp_path / "state/ssh/id_ed25519")
     assert (told["stricthostkeychecking"], told["identityagent"], told["forwardagent"]) == ("true", "none", "no")
     assert "ssh-proxy" not in banger.ok("--help")
+
+
+@pytest.mark.requirement("DMN-012")
+def test_the_daemon_writes_nothing_into_a_home_but_its_state(banger: Installation, tmp_path: Path) -> None:
+    before = {path.name for path in tmp_path.iterdir()}
+    banger.create("a")
+    banger.ok("vm", "stop", "a")
+    banger.ok("vm", "start", "a")
+    banger.ok("vm", "delete", "a")
+    assert {path.name for path in tmp_path.iterdir()} - before <= {"state"}
+
+
+@pytest.mark.requirement("SSH-011")
+def test_what_the_user_put_beside_bangers_file_stays(banger: Installation, config: Path, user: Path) -> None:
+    banger.ok("ssh-config", "--install")
+    (config.parent / "mine").write_text("mine")
+    (user.parent / "id_mine").write_text("mine")
+    banger.ok("ssh-config", "--uninstall")
+    assert [path.name for path in config.parent.iterdir()] == ["mine"]
+    assert (user.parent / "id_mine").read_text() == "mine"
+
+
+@pytest.mark.requirement("SSH-011")
+def test_one_place_removes_trees_and_only_below_what_banger_made() -> None:
+    users = [path for path in (ROOT / "banger").rglob("*.py") if "rmtree(" in path.read_text()]
+    assert [str(path.relative_to(ROOT)) for path in users] in ([], ["banger/store/scratch.py"])

@@ -304,3 +304,13 @@ def rewrite(console: Path, hole: int, text: bytes) -> None:
         file.truncate(hole)
         file.seek(hole)
         file.write(text)
+
+
+@pytest.mark.requirement("CLI-049")
+def test_daemon_status_says_whether_it_runs_and_never_starts_it(banger: Installation) -> None:
+    assert banger.run("daemon", "status").returncode == 3
+    assert not banger.state.exists()
+    banger.ok("vm", "list")
+    assert str(banger.daemon_pid()) in banger.ok("daemon", "status")
+    view = json.loads(banger.ok("daemon", "status", "--json"))
+    assert (view["pid"], view["operations"], view["sessions"]) == (banger.daemon_pid(), 0, 0)

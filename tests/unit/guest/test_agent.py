@@ -76,6 +76,7 @@ async def test_a_seed_of_a_wrong_length_is_refused(start_agent: StartAgent, seed
 
 
 @pytest.mark.requirement("AGT-003")
+@pytest.mark.requirement("AGT-005")
 async def test_the_agent_lists_listeners_with_their_process(start_agent: StartAgent) -> None:
     port, _, _ = start_agent()
     with (
