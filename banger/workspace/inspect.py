@@ -1,8 +1,8 @@
 """Say what of a checkout would travel into a guest. Reads; changes nothing; runs only git, confined."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing, nullcontext
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from banger.model.errors import BangerError, SpecError
 from banger.workspace.beneath import open_tree
 from banger.workspace.config import Values, config_home, expand_user, is_true, read_user_config, read_user_file
 from banger.workspace.history import (
+    Head,
     Tracked,
     read_head,
     read_index,
@@ -57,24 +58,13 @@ async def inspect_repository(
     environment = os.environ if environ is None else environ
     user = read_user_config(environment, repository.git_dir)
     stamps = await anyio.to_thread.run_sync(_load_stamps, stamps_file, repository)
-    found = _Found()
-    async with _plainly(), anyio.create_task_group() as group:
-        group.start_soon(_read_index, repository, found)
-        group.start_soon(_read_untracked, repository, _user_ignore(user, environment), found)
-        head = await read_head(repository)
-        base = head.commit if from_ref is None else await resolve_commit(repository, from_ref)
-        if base and not head.commit:
-            raise SpecError(
-                f"{repository.root}: the branch {head.branch} has no commit, so nothing compares with {from_ref}",
-                hint=f"git -C {repository.root} checkout {from_ref}",
-            )
-        base_files = await _read_base(repository, base, stamps)
-    tracked, untracked, nested = found.tracked, found.untracked, found.nested
+    found = await _ask(repository, from_ref, _user_ignore(user, environment), stamps)
+    head, base, base_files, tracked = found.head, found.base, found.base_files, found.tracked
     modules = _submodules(tracked, base_files)
     if modules and not full_copy:
         raise _no_submodules(modules, repository)
     base_files = {path: entry for path, entry in base_files.items() if entry[0] != SUBMODULE_MODE}
-    wanted = set(tracked).union(untracked if include_untracked else ()).difference(modules)
+    wanted = set(tracked).union(found.untracked if include_untracked else ()).difference(modules)
     compared = await anyio.to_thread.run_sync(
         _compare,
         repository,
@@ -97,8 +87,8 @@ async def inspect_repository(
         deleted=compared.deleted,
         added=tuple(file.path for file in compared.overlay if file.path in tracked and file.path not in base_files),
         unchanged=compared.unchanged,
-        untracked_paths=tuple(untracked),
-        nested=tuple(nested),
+        untracked_paths=tuple(found.untracked),
+        nested=tuple(found.nested),
         include_untracked=include_untracked,
         author=_author(user, located.config),
         origin=public_url(located.config.get("remote.origin.url", [""])[0]),
@@ -139,19 +129,46 @@ def _compare(
 
 @dataclass(slots=True)
 class _Found:
-    """What is asked of git at the same time."""
+    """What git says."""
 
+    head: Head = field(default_factory=lambda: Head(None, None))
+    base: str | None = None
+    base_files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     tracked: dict[str, Tracked] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
 
 
-async def _read_index(repository: Repository, found: _Found) -> None:
-    found.tracked = await read_index(repository)
+async def _ask(repository: Repository, from_ref: str | None, ignore: str | None, stamps: Stamps) -> _Found:
+    """Ask git for everything, as much at the same time as can be."""
+    found = _Found()
 
+    async def index() -> None:
+        found.tracked = await read_index(repository)
 
-async def _read_untracked(repository: Repository, ignore: str | None, found: _Found) -> None:
-    found.untracked, found.nested = await read_untracked(repository, ignore)
+    async def untracked() -> None:
+        found.untracked, found.nested = await read_untracked(repository, ignore)
+
+    async def commits() -> None:
+        found.head = await read_head(repository)
+        found.base = found.head.commit if from_ref is None else await resolve_commit(repository, from_ref)
+        if found.base and not found.head.commit:
+            raise SpecError(
+                f"{repository.root}: the branch {found.head.branch} has no commit, so nothing compares with {from_ref}",
+                hint=f"git -C {repository.root} checkout {from_ref}",
+            )
+        found.base_files = await _read_base(repository, found.base, stamps)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for question in (commits, index, untracked):
+                group.start_soon(question)
+    except BaseExceptionGroup as errors:
+        for one in errors.exceptions:
+            if isinstance(one, BangerError):
+                raise one from None
+        raise
+    return found
 
 
 def _load_stamps(file: Path | None, repository: Repository) -> Stamps:
@@ -166,18 +183,6 @@ async def _read_base(repository: Repository, base: str | None, stamps: Stamps) -
     if base:
         stamps.note_files(base, files)
     return files
-
-
-@asynccontextmanager
-async def _plainly() -> AsyncIterator[None]:
-    """Raise the first error of a group as it is."""
-    try:
-        yield
-    except BaseExceptionGroup as errors:
-        for one in errors.exceptions:
-            if isinstance(one, BangerError):
-                raise one from None
-        raise
 
 
 async def _inspect_parts(

@@ -72,9 +72,7 @@ def test_untracked_files_come_if_asked_for_and_ignored_ones_never(banger: Banger
     assert git(checkout, "branch", "--list", "trial") == ""
 
 
-@pytest.mark.requirement("CLI-039")
-@pytest.mark.requirement("WSP-010")
-@pytest.mark.requirement("WSP-012")
+@pytest.mark.requirement("CLI-039", "WSP-010", "WSP-012")
 def test_a_checkout_is_brought_up_to_date_and_what_was_done_comes_back(banger: Banger, checkout: Path) -> None:
     banger.ok("vm", "create", "--name", "box", str(checkout))
     keys = banger.ok(

@@ -16,8 +16,7 @@ def box(banger: Installation) -> Installation:
     return banger
 
 
-@pytest.mark.requirement("CLI-039")
-@pytest.mark.requirement("WSP-005")
+@pytest.mark.requirement("CLI-019", "CLI-039", "WSP-005")
 def test_prepare_asks_for_what_was_typed_and_says_what_was_sent(box: Installation, tmp_path: Path) -> None:
     words = ("--include-untracked", "--full-copy", "--branch", "b", "--from", "HEAD", "--replace")
     done = box.run("vm", "workspace", "prepare", "box", str(tmp_path), *words)
@@ -32,6 +31,8 @@ def test_prepare_asks_for_what_was_typed_and_says_what_was_sent(box: Installatio
         ["box", {"workspace": None, "replace": False}],
     ]
     assert json.loads(box.ok("vm", "workspace", "prepare", "box", "--json"))["changed"] == 1
+    for verb in (("run",), ("workspace", "prepare")):
+        assert "--include-untracked" in box.ok("vm", *verb, "--help")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.model.errors import ConflictError, GuestError
+from banger.model.errors import ConflictError, GuestError, SpecError
 from banger.workspace.beneath import Tree
 from banger.workspace.record import load_record, save_record
 from tests.unit.workspace.changes import CHANGES, assumed_unchanged, odd_names
@@ -289,3 +289,52 @@ async def test_a_repository_gets_its_first_commit(tmp_path: Path, guest: Guest, 
     assert guest.repo.git("log", "--format=%s") == "first"
     assert guest.repo.git("status", "--porcelain") == ""
     assert tree(guest.repo.root) == tree(repo.root)
+
+
+async def test_a_shallow_clone_is_brought_up_to_date_and_stays_one(repo: Repo, guest: Guest, tmp_path: Path) -> None:
+    for number in range(3):
+        repo.commit(f"commit {number}")
+    repo.git("clone", "-q", "--depth=2", f"file://{repo.root}", str(tmp_path / "shallow"))
+    shallow = Repo(tmp_path / "shallow", repo.home)
+    await guest.prepare(shallow)
+    for number in range(3, 6):
+        repo.write("README", f"{number}\n")
+        repo.commit(f"commit {number}")
+    shallow.git("fetch", "-q", "--depth=1")
+    shallow.git("reset", "-q", "--hard", "origin/main")
+    await guest.prepare(shallow)
+    assert guest.repo.git("rev-parse", "HEAD") == repo.git("rev-parse", "HEAD")
+    assert guest.repo.git("rev-parse", "--is-shallow-repository") == "true"
+    assert guest.repo.git("status", "--porcelain") == ""
+    guest.repo.git("fsck")
+
+
+async def test_a_linked_worktree_is_brought_up_to_date(repo: Repo, guest: Guest, tmp_path: Path) -> None:
+    repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    side = Repo(tmp_path / "side", repo.home)
+    await guest.prepare(side)
+    side.write("README", "side\n")
+    side.commit("side")
+    await guest.prepare(side)
+    assert tree(guest.repo.root) == tree(side.root)
+    assert guest.repo.git("log", "-1", "--format=%s%d") == "side (HEAD -> side)"
+
+
+async def test_what_is_not_checked_out_here_is_said_not_to_be(repo: Repo, guest: Guest) -> None:
+    await guest.prepare(repo)
+    repo.write("src/main.c", "second\n")
+    repo.commit("second")
+    repo.git("sparse-checkout", "set", "--no-cone", "/README")
+    with pytest.raises(SpecError, match=r"'src/main\.c' is not checked out here"):
+        await guest.prepare(repo)
+    assert (guest.repo.root / "src/main.c").read_text() == "int main;\n"
+
+
+async def test_a_branch_of_the_guests_own_moves_with_what_it_was_made_from(repo: Repo, guest: Guest) -> None:
+    await guest.prepare(repo, branch="trial")
+    repo.write("README", "second\n")
+    head = repo.commit("second")
+    await guest.prepare(repo, branch="trial")
+    assert guest.repo.git("symbolic-ref", "--short", "HEAD") == "trial"
+    assert guest.repo.git("rev-parse", "HEAD") == head
+    assert repo.git("branch", "--list", "trial") == ""
