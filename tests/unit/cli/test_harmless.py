@@ -37,31 +37,16 @@ MAY_WRITE_BYTES = {
 def haunted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation with a VM in which every string that can be is evil."""
     with installed(tmp_path_factory.mktemp("haunted")) as banger:
-        console = Path(banger.env["HOME"]) / "console"
+        banger.ok("vm", "create", "--name", "box")
+        banger.stop()
+        file = banger.state / "vms.json"
+        (vm,) = json.loads(file.read_text())
+        console = Path(vm["console_log"])
         console.write_text(f"{EVIL}\n")
-        ssh = {
-            "host": EVIL,
-            "port": 1,
-            "user": EVIL,
-            "identity_file": EVIL,
-            "known_hosts_file": EVIL,
-            "host_key_alias": EVIL,
-        }
-        vm = {
-            "id": "00000001",
-            "name": "box",
-            "state": "running",
-            "image": EVIL,
-            "sizes": {"vcpus": 1, "memory_mib": 1, "disk_bytes": 1},
-            "created_at": 1.0,
-            "accelerator": EVIL,
-            "ssh": ssh,
-            "workspace": f"/a\n/b{EVIL}",
-            "console_log": str(console),
-            "problems": [EVIL],
-        }
-        banger.state.mkdir(mode=0o700)
-        (banger.state / "vms.json").write_text(json.dumps([vm]))
+        kept = {name: vm[name] for name in ("id", "name", "state")}
+        vm |= {"accelerator": EVIL, "workspace": f"/a\n/b{EVIL}", "problems": [EVIL], "image": EVIL, **kept}
+        vm["ssh"] = {name: EVIL if isinstance(value, str) else value for name, value in vm["ssh"].items()}
+        file.write_text(json.dumps([vm]))
         yield banger
 
 
@@ -106,6 +91,8 @@ def test_a_terminal_is_sent_nothing_to_obey(haunted: Installation, words: list[s
     shown = at_a_terminal(haunted, *words)
     assert shown
     assert OBEYED.search(shown) is None, shown
+    if words[:2] in (["vm", "list"], ["vm", "show"]) and "box" in words:
+        assert b"red" in shown
 
 
 def test_programs_get_every_character(haunted: Installation) -> None:
