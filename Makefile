@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STAMP := .venv/.banger-ready
 BIN := .venv/bin
 
-.PHONY: help setup run bench-create test nightly fuzz lint fix types check build clean
+.PHONY: help setup install uninstall man picture run bench-create test nightly fuzz lint fix types check build clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -14,6 +14,18 @@ setup: $(STAMP) ## Install what is missing: Debian packages, .venv, guest progra
 
 $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
 	@scripts/setup.sh
+
+install: setup ## Link banger and its manual pages into ~/.local, or below PREFIX
+	@scripts/install.sh install
+
+uninstall: ## Take those links away; VMs, images and configuration stay
+	@scripts/install.sh uninstall
+
+man: setup ## Write the manual pages into build/man
+	@$(BIN)/python scripts/make_man.py build/man
+
+picture: setup ## Run a VM and draw the terminal into docs/picture.svg
+	@$(BIN)/python scripts/make_picture.py
 
 run: setup ## Boot a VM and run `uname -a` in it
 	@$(BIN)/banger vm run --rm -- uname -a

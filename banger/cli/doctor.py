@@ -1,6 +1,8 @@
 """`banger doctor`: can this machine run VMs, and how well."""
 
+import os
 import platform
+from pathlib import Path
 
 import click
 
@@ -10,7 +12,9 @@ from banger.cli.follow import follow
 from banger.cli.options import as_json, quiet
 from banger.cli.output import print_json, sanitised
 from banger.cli.progress import progress
+from banger.cli.sizes import vm_defaults
 from banger.cli.start_daemon import daemon
+from banger.host.config_file import load_config
 from banger.model.errors import BangerError
 from banger.model.views import CheckView
 
@@ -24,7 +28,7 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 @as_json
 def command(*, deep: bool, fix: bool, quiet: bool, json_output: bool) -> None:
     """Check whether this machine can run VMs. The exit status is 1 if a check fails."""
-    checks = [_architecture(), *_from_daemon(deep=deep, is_quiet=quiet or json_output)]
+    checks = [_architecture(), _vm_defaults(), *_from_daemon(deep=deep, is_quiet=quiet or json_output)]
     if json_output:
         print_json(checks)
     elif fix:
@@ -61,3 +65,14 @@ def _architecture() -> CheckView:
         return CheckView("architecture", "ok", machine)
     why = "the guest programs, the kernel and the images that banger uses are built for x86_64 only"
     return CheckView("architecture", "fail", f"{machine}: {why}")
+
+
+def _vm_defaults() -> CheckView:
+    """What a VM gets if nothing is said, and where each of it comes from."""
+    try:
+        config = load_config(os.environ, places=True)
+    except BangerError as error:
+        return CheckView("vm defaults", "fail", error.message, error.hint)
+    found = [f"{one.name} {one.value} ({one.where or one.source})" for one in vm_defaults(config)]
+    there = "" if Path(config.path).exists() else ", which is not there"
+    return CheckView("vm defaults", "ok", f"{', '.join(found)}; configured in {config.path}{there}")

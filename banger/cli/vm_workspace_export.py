@@ -121,6 +121,10 @@ def _write_patch(view: ExportView, target: str) -> None:
         with Path(view.patch).open("rb") as source:
             if target == "-":
                 sys.stdout.flush()
+                if sys.stdout.isatty():  # to be looked at, and not to be applied
+                    for text in _texts(Path(view.patch)):
+                        print(text, end="")
+                    return
                 while chunk := source.read(_CHUNK_BYTES):
                     sys.stdout.buffer.write(chunk)
                 return

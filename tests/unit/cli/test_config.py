@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.cli.doctor import _architecture
 from banger.cli.sizes import defaults_for, vm_defaults
 from banger.host.config_file import load_config
 from tests.fakes.installation import ROOT, Installation
@@ -162,3 +163,28 @@ def test_each_default_knows_where_it_comes_from(
     assert {one.name: one.source for one in vm_defaults(load_config({}))} == wanted
     configured = {one.name: one for one in vm_defaults(load_config({"BANGER_VCPU": "2"}))}
     assert (configured["vcpu"].source, configured["vcpu"].where) == ("config", "BANGER_VCPU")
+
+
+@pytest.mark.requirement("DOC-002")
+def test_doctor_says_where_each_default_comes_from(banger: Installation, file: Path) -> None:
+    file.write_text("[vm_defaults]\nvcpu = 3\n")
+    (line,) = [line for line in banger.ok("doctor", FAKE_MEMORY_MIB="65536").splitlines() if " vm defaults: " in line]
+    assert line == (
+        "ok    vm defaults: image debian-bookworm-slim (builtin), "
+        f"vcpu 3 ({file}:2), memory 8G (auto), disk_size 8G (builtin); configured in {file}"
+    )
+    file.write_text("[vm_defaults]\nvcpus = 3\n")
+    done = banger.run("doctor")
+    assert done.returncode == 1
+    assert f"FAIL  vm defaults: {file}:2: vm_defaults.vcpus: there is no such key" in done.stdout
+
+
+@pytest.mark.requirement("DOC-001")
+def test_another_architecture_fails_and_it_is_said_what_rests_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    check = _architecture()
+    assert check.status == "fail"
+    for said in ("aarch64", "guest programs", "kernel", "images", "x86_64 only"):
+        assert said in check.detail
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert _architecture().status == "ok"

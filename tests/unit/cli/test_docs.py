@@ -1,4 +1,4 @@
-"""The commands in docs/plan-and-trace.md do what they say they do."""
+"""The commands in the pages of the documentation do what they say they do."""
 
 from pathlib import Path
 
@@ -20,3 +20,10 @@ def test_the_page_lists_every_reason() -> None:
     text = (DOCS / "plan-and-trace.md").read_text()
     for reason in REASONS:
         assert f"| `{reason}` |" in text or f"| `{reason}:NAME` |" in text
+
+
+@pytest.mark.parametrize("page", ["advanced.md", "config.md"])
+def test_every_command_of_another_page_works(banger: Installation, page: str) -> None:
+    for words in commands(page):
+        banger.ok(*words)
+    assert banger.names() == []

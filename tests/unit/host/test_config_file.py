@@ -102,14 +102,14 @@ def test_one_logs_in_with_bangers_own_key_or_the_one_that_is_configured(
     own, other = tmp_path / "own", tmp_path / "other"
     source = ConfigSource({"HOME": str(tmp_path)})
     monkeypatch.setattr("banger.host.login_key.user_config", source.current)
-    assert anyio.run(login_public_key, own) == own.with_suffix(".pub").read_text().strip()
+    assert login_public_key(own, "its public half") == "its public half"
     public = anyio.run(make_key_pair, other)
     other.with_suffix(".pub").unlink()  # it can be worked out
     file.write_text('ssh_key_path = "~/other"\n')
-    assert anyio.run(login_public_key, own) == public
+    assert login_public_key(own, "its public half") == public
     other.unlink()
     with pytest.raises(SpecError, match=r"ssh_key_path: .*other: No such file"):
-        anyio.run(login_public_key, own)
+        login_public_key(own, "its public half")
 
 
 def test_a_key_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
