@@ -12,14 +12,14 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from banger.worker.audit import Audit
-from banger.worker.journal import Journal
+from banger.worker.journal import Journal, JournalError
 from banger.worker.net import NetExecutor
 from banger.worker.privileges import become, open_state
 from banger.worker.serve import Server
-from banger.worker.validation import instance_of
+from banger.worker.validation import RefusedError, instance_of
 
 _FIRST_PASSED = 3
-_EX_TEMPFAIL, _EX_CONFIG = 75, 78
+_EX_IOERR, _EX_TEMPFAIL, _EX_CONFIG = 74, 75, 78
 _NOBODY_ELSE = 61899
 """Who the worker is where no account was made for it: of the numbers that no package and no person is given."""
 
@@ -53,12 +53,20 @@ def main(arguments: list[str], checkpoint: Callable[[str], None] = lambda _: Non
     journal = Journal(directory, Path("/proc/sys/kernel/random/boot_id").read_text().strip())
     audit = Audit(directory, lambda: time.clock_gettime(time.CLOCK_REALTIME))
     executor = NetExecutor(instance, options.owner, journal, checkpoint)
-    for failure in executor.reconcile():
-        _say(f"left by an earlier worker: {failure}")
+    try:
+        for failure in executor.reconcile():
+            _say(f"left by an earlier worker: {failure}")
+    except RefusedError as error:
+        _say(f"cannot start: {error}")
+        return _EX_CONFIG
     server = Server(listener, options.owner, executor.perform, audit, time.monotonic)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     _say(f"serving user {options.owner} on {options.network} as instance {instance.id}")
-    server.run()
+    try:
+        server.run()
+    except (JournalError, OSError) as error:
+        _say(f"nothing can be written down, so nothing more is done: {error}")
+        return _EX_IOERR
     return 0
 
 

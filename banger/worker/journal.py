@@ -36,6 +36,7 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     egress: bool = False
     peers: bool = False
     allow: tuple[Destination, ...] = ()
+    network: str = ""
 
     @property
     def name(self) -> tuple[str, str]:

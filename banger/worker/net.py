@@ -6,6 +6,7 @@ when it is gone. What does not bear our mark is not touched, whatever its name.
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -41,6 +42,12 @@ class NetExecutor:
 
     def perform(self, request: wire.AnyRequest) -> wire.AnyReply:
         """Do one thing. Raises RefusedError if it cannot be done; then it is not done in half either."""
+        try:
+            return self._perform(request)
+        except _FAULTS as error:
+            raise _refusal(error) from error
+
+    def _perform(self, request: wire.AnyRequest) -> wire.AnyReply:
         seq, reply = request.seq, wire.Done(seq=request.seq)
         match request:
             case wire.Hello():
@@ -58,16 +65,22 @@ class NetExecutor:
             case wire.HoldBridge():
                 if len({one.key for one in self._journal.all_held("bridge")} | {request.vm}) > self._instance.slots:
                     raise RefusedError("quota")
-                self._hold(Lease("bridge", request.vm))
+                self._hold(Lease("bridge", request.vm, network=str(self._instance.network)))
             case wire.HoldNat():
                 self._let_out(Lease("nat", request.vm, 0, request.egress, request.peers, request.allow))
         return reply
 
     def reconcile(self) -> list[str]:
-        """After a start: make the host what the journal says, and the journal what the host says. Return failures."""
+        """After a start: make the host what the journal says, and the journal what the host says. Return failures.
+
+        Raises RefusedError if VMs are on another network than this worker is for.
+        """
         for lease in self._journal.from_before():
             self._journal.release(lease)
-        failures = [self._try_to_undo(lease) for lease in self._journal.begun()]
+        for lease in self._journal.all_held("bridge"):
+            if lease.network != str(self._instance.network):
+                raise RefusedError("order", detail=f"VMs are on {lease.network}; stop them first")
+        failures = [self._try(partial(self._abandon, lease)) for lease in self._journal.begun()]
         links = {link.alias: link for link in self._netlink.links()}
         for lease in self._journal.all_held("tap"):
             if self._instance.tap_mark(lease.key) not in links:
@@ -79,10 +92,7 @@ class NetExecutor:
             if mark == self._instance.mark and self._journal.held("tap", vm) is None:
                 self._netlink.delete_link(link.index)
         bridges = self._journal.all_held("bridge")
-        if bridges:
-            self._make_bridge()
-        else:
-            failures.append(self._try_to_undo(Lease("bridge", "")))
+        failures.append(self._try(self._make_bridge if bridges else self._remove_bridge))
         self._end_forwarding()
         return [failure for failure in failures if failure]
 
@@ -129,10 +139,9 @@ class NetExecutor:
             self._checkpoint("made")
             if not self._is_there(lease):
                 raise RefusedError("kernel", detail=f"{lease.kind} is not there once made")
-        except _FAULTS as error:
-            self._undo(lease)
-            self._journal.release(lease)
-            raise _refusal(error) from error
+        except _FAULTS:
+            self._abandon(lease)
+            raise
         self._journal.hold(lease)
         self._checkpoint("held")
 
@@ -144,10 +153,7 @@ class NetExecutor:
         lease = known.get(name)
         if lease is None:
             return
-        try:
-            self._undo(lease)
-        except _FAULTS as error:
-            raise _refusal(error) from error
+        self._undo(lease)
         self._checkpoint("undone")
         self._journal.release(lease)
         self._checkpoint("released")
@@ -186,14 +192,16 @@ class NetExecutor:
             self._switch(f"ipv4/conf/{lease.key}/forwarding", "0")
         self._change(self._elements(lease), set())
 
-    def _try_to_undo(self, lease: Lease) -> str:
-        """Undo in a sweep, where one failure is no reason to leave the rest; return it."""
+    def _abandon(self, lease: Lease) -> None:
+        self._undo(lease)
+        self._journal.release(lease)
+
+    def _try(self, what: Callable[[], None]) -> str:
+        """Do one thing of a sweep, where a failure is no reason to leave the rest; return the failure."""
         try:
-            self._undo(lease)
+            what()
         except _FAULTS as error:
-            return f"{lease.kind} {lease.key}: {_refusal(error)}"
-        if lease.key:
-            self._journal.release(lease)
+            return str(_refusal(error))
         return ""
 
     def _is_there(self, lease: Lease) -> bool:

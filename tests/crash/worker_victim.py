@@ -1,8 +1,9 @@
 """One process in a network of its own that kills workers at every boundary, and looks at what the next one finds.
 
-    python -m tests.crash.worker_victim DIRECTORY [PLACE...]
+    python -m tests.crash.worker_victim DIRECTORY boundaries|CALL [PLACE...]
 
-Without places: all of them. Prints one line of JSON for each boundary; ends with 1 if anything was left.
+Boundaries are those that the code names; CALL is a system call, such as sendto. Without places: at each of them.
+Prints one line of JSON for each; ends with 1 if anything was left.
 """
 
 import itertools
@@ -101,15 +102,18 @@ def say(line: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def main(place: Path, wanted: set[int]) -> int:
+def main(place: Path, what: str, wanted: set[int]) -> int:
     """Kill at each boundary in turn."""
+    if what == "once":
+        run(os.open(place, os.O_RDONLY | os.O_DIRECTORY), lambda _: None)
+        return 0
     subprocess.run(["sh", "-ec", _HOST], check=True)
     before = objects()
     leaks = boundaries = 0
     for number in sorted(wanted) or itertools.count(1):
         directory = place / str(number)
         directory.mkdir()
-        where = kill_at(directory, number)
+        where = kill_at(directory, number) if what == "boundaries" else kill_at_call(directory, what, number)
         left = objects() != before
         leaks += left
         if not where:
@@ -136,5 +140,16 @@ def kill_at(directory: Path, number: int) -> str:
     return "" if ended else where.read_text()
 
 
+def kill_at_call(directory: Path, call: str, number: int) -> str:
+    """Likewise, in a system call: it may have been done, but nobody hears of it."""
+    argv = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+    argv += ["-e", f"inject={call}:signal=KILL:when={number}", sys.executable, "-m", "tests.crash.worker_victim"]
+    ended = subprocess.run([*argv, str(directory), "once"], check=False, timeout=60).returncode == 0
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    assert forked(lambda: recover(opened))
+    os.close(opened)
+    return "" if ended else call
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), {int(word) for word in sys.argv[2:]}))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], {int(word) for word in sys.argv[3:]}))

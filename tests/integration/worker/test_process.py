@@ -1,5 +1,6 @@
 """The worker as a process: what it may do, what is loaded in it, whom it lets in, and what it writes down."""
 
+import contextlib
 import json
 import os
 import socket
@@ -184,3 +185,49 @@ def test_told_to_end_it_ends_and_what_is_held_stays(tmp_path: Path) -> None:
         during = lab.host.objects()
         assert worker.stop() == 0
         assert lab.host.objects() == during
+
+
+def test_a_worker_for_another_network_does_not_move_vms_that_are_there(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        worker = lab.start_worker()
+        worker.tap(A)
+        during = lab.host.objects()
+        worker.stop()
+        argv = lab.worker_argv()
+        argv[argv.index("--network") + 1] = "10.80.0.0/29"
+        done = subprocess.run(lab.host.argv(*argv), stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        assert done.returncode == 78
+        assert "VMs are on 172.29.0.0/24" in done.stderr
+        assert lab.host.objects() == during
+        assert lab.start_worker().held() == {("bridge", A), ("tap", A)}
+
+
+def test_a_disk_that_is_full_ends_the_worker_before_anything_is_done(tmp_path: Path) -> None:
+    with open_lab(tmp_path) as lab:
+        lab.host.sh(f"mkdir -m 700 {tmp_path}/small; mount -t tmpfs -o size=16k,mode=755 none {tmp_path}/small")
+        argv = lab.worker_argv()
+        argv[-1] = str(tmp_path / "small" / "state")
+        process = subprocess.Popen(lab.host.argv(*argv), stderr=subprocess.PIPE, text=True)
+        lab.stack.callback(end, process)
+        assert process.stderr is not None
+        assert "serving" in process.stderr.readline()
+        worker = Worker(lab.socket, process)
+        before = lab.host.objects()
+        lab.host.sh(f"head -c 1M /dev/zero > {tmp_path}/small/full || true")
+        with contextlib.suppress(AssertionError, OSError):
+            for number in range(200):
+                worker.bridge(f"{number:032x}")
+                worker.release("bridge", f"{number:032x}")
+        worker.socket.close()
+        assert process.wait(20) == 74
+        assert "nothing can be written down" in process.stderr.read()
+        lab.host.sh(f"rm {tmp_path}/small/full")
+        process = subprocess.Popen(lab.host.argv(*argv), stderr=subprocess.PIPE, text=True)
+        lab.stack.callback(end, process)
+        assert process.stderr is not None
+        assert "serving" in process.stderr.readline()
+        again = Worker(lab.socket, process)
+        lab.stack.callback(again.socket.close)
+        for _, vm in again.held():
+            again.release("bridge", vm)
+        assert lab.host.objects() == before
