@@ -113,7 +113,7 @@ def _measure(place: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str
         (doit / "in" / "0").write_text(f"changed {number}")
         take("doit one changed", lambda: _run([_tool("doit"), "run"], doit))
         take("banger one changed", lambda: facts.update({"ran of one changed": banger("--change", "1")["ran"]}))
-        hops.append(banger(nodes=2000, layers=2000, where=place / f"chain{number}")["us_per_node"])
+        hops.append(banger(nodes=NODES, layers=NODES, where=place / f"chain{number}")["us_per_node"])
     facts["hop us"] = statistics.median(hops)
     facts["null us/node 10k"] = statistics.median(null_us)
     facts["peak MiB 10k"] = banger(where=place / "ten")["peak_mib"]
