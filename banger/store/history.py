@@ -97,6 +97,8 @@ class History:
                 "SELECT rowid AS number, * FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2", ref
             )
             found = [_past(row) for row in rows] if ref else []
+        if not found and ref == NEWEST:
+            raise NotFoundError("nothing has been run here yet", hint="banger vm run")
         if not found:
             raise NotFoundError(f"there is no run {ref[:40]!r}", hint="banger runs ls")
         if len(found) > 1:
