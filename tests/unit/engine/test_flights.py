@@ -226,4 +226,5 @@ async def test_one_that_fails_or_is_late_does_not_take_those_behind_it_along(
         plan.add(ToyBuild(name=str(number), seconds_ms=100), node=str(number))
     with pytest.raises(HostError):
         await Engine(state, {"cpu": 1}).run(plan, None, keep_going=True)
-    assert sorted(one.output.value["length"] for one in state.actions.all()) == [1] * 5  # type: ignore[index,call-overload]
+    assert {one.kind for one in state.actions.all()} == {"toy.build"}
+    assert len(state.actions.all()) == 5
