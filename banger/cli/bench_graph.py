@@ -32,4 +32,8 @@ def command(nodes: int, layers: int, fan_in: int, change: int, state_dir: str | 
     if json_output:
         print_json(result)
     else:
-        print_table(["NODES", "RAN", "CACHED", "SECONDS", "US PER NODE", "PEAK MIB"], [result.cells()], right=range(6))
+        print_table(
+            ["NODES", "RAN", "CACHED", "SECONDS", "US/NODE", "CPU US/NODE", "PEAK MIB"],
+            [result.cells()],
+            right=range(7),
+        )

@@ -37,6 +37,9 @@ def command(
     if json_output:
         print_json(entries)
         return
+    if not entries:
+        print("nothing in the cache is like that" if query else "the cache is empty: a VM fills it")
+        return
     now = time.time()  # noqa: TID251 - to show an age; nothing is decided by it
     print_table(_HEAD, [_row(entry, now) for entry in entries], right=[2, 3])
 

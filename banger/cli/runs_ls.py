@@ -24,6 +24,9 @@ def command(limit: int, what: str | None, *, json_output: bool) -> None:
     if json_output:
         print_json(rows)
         return
+    if not rows:
+        print("no run of that sort is on record" if what else "nothing has been run here yet: banger vm run")
+        return
     cells = [
         [
             row.id[:12],

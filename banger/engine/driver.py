@@ -4,13 +4,14 @@ The run is shielded: a cancelled run is aborted, which undoes what it began, and
 """
 
 import random
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import anyio
 import msgspec
 
 from banger.engine.decide import Decider
-from banger.engine.flights import Flights, Landing, Made
+from banger.engine.flights import Flight, Flights, Landing, Made
 from banger.engine.observe import Observer
 from banger.engine.perform import Performer
 from banger.engine.sharing import Sharing
@@ -28,10 +29,12 @@ from banger.graph.events import (
     Stopped,
 )
 from banger.model.action import Flavour, Node
+from banger.model.digest import Digest
 from banger.model.errors import BangerError, DeadlineError, TransientError
 from banger.model.progress import NodeState
 from banger.tasks import Progress
 
+_BUILD, _EFFECT, _RELEASE = Flavour.BUILD, Flavour.EFFECT, Flavour.RELEASE  # slow to name in Python 3.11
 _BACKOFF_FIRST_S = 0.5
 _BACKOFF_MOST_S = 30.0
 
@@ -40,30 +43,34 @@ class _Seat(msgspec.Struct, eq=False):
     """A Build of this run, aboard a flight; a `banger.engine.flights.Passenger`."""
 
     driver: "Driver"
-    command: Execute
+    build: Node
+    digest: Digest
     who: str
 
     @property
     def node(self) -> str:
-        return self.command.node
+        return self.build.id
+
+    def make(self, flight: Flight) -> Awaitable[Made]:
+        return self.driver.performer.build(self.build, self.digest, flight)
 
     def started(self) -> None:
-        self.driver.observer.started(self.driver.node(self.command))
+        self.driver.observer.started(self.build)
 
     def waiting(self, who: str) -> None:
-        self.driver.observer.waiting(self.driver.node(self.command), who)
+        self.driver.observer.waiting(self.build, who)
 
     def made(self) -> None:
-        self.driver.observer.finished(self.driver.node(self.command))
+        self.driver.observer.finished(self.build)
 
     def joined(self) -> None:
-        self.driver.feed(Joined(self.command.node))
+        self.driver.feed(Joined(self.build.id))
 
     def progress(self, progress: Progress) -> None:
-        self.driver.observer.progress(self.driver.node(self.command), progress)
+        self.driver.observer.progress(self.build, progress)
 
     def landed(self, landing: Landing) -> None:
-        self.driver.landed(self.command, landing)
+        self.driver.arrived(self, landing)
 
 
 @dataclass(eq=False)
@@ -153,11 +160,12 @@ class Driver:
             raise AssertionError("nothing runs, nothing is to run, and the run is not at its end")
 
     def _do(self, command: Command) -> None:
+        if type(command) is Execute:  # by far the most
+            self._doing += 1
+            self.observer.claimed(command)
+            self._start(command)
+            return
         match command:
-            case Execute():
-                self._doing += 1
-                self.observer.claimed(command)
-                self._start(command)
             case Stop() if command.node in self._seats:
                 self._leave(self._seats[command.node])
             case Stop():
@@ -169,22 +177,18 @@ class Driver:
                 raise AssertionError(f"nobody obeys {command}")
 
     def _leave(self, seat: _Seat) -> None:
-        assert seat.command.digest is not None
-        self.flights.leave(seat.command.digest, seat)
+        self.flights.leave(seat.digest, seat)
 
     def _start(self, command: Execute) -> None:
         node = self.node(command)
-        if node.action.flavour is not Flavour.BUILD:
+        if node.action.flavour is not _BUILD:
             self._scopes[node.id] = anyio.CancelScope()
             self._workers.start_soon(self._execute, command)
             return
         digest = command.digest
         assert digest is not None
-        seat = self._seats[node.id] = _Seat(self, command, self.who)
-        deadline_s = node.action.deadline_s
-        self.flights.board(
-            digest, seat, lambda flight: self.performer.build(node, digest, flight), deadline_s=deadline_s
-        )
+        seat = self._seats[node.id] = _Seat(self, node, digest, self.who)
+        self.flights.board(digest, seat, seat.make, deadline_s=node.action.deadline_s)
 
     async def _execute(self, command: Execute) -> None:
         """Run one node that is not a Build; whatever it raises is an event, never the end of the loop."""
@@ -202,13 +206,16 @@ class Driver:
             except Exception as error:  # noqa: BLE001 - a bug in one task must not keep the others from being undone
                 landing = error
         self.observer.finished(node)
-        self.landed(command, landing)
+        self.landed(node, landing)
 
-    def landed(self, command: Execute, landing: Landing) -> None:
+    def arrived(self, seat: _Seat, landing: Landing) -> None:
+        """A flight of this run is over."""
+        del self._seats[seat.build.id]
+        self.landed(seat.build, landing)
+
+    def landed(self, node: Node, landing: Landing) -> None:
         """A node of this run is over: tell the record, and then the scheduler."""
         self._doing -= 1
-        self._seats.pop(command.node, None)
-        node = self.node(command)
         if landing is None:
             self.observer.ended(node, "cancelled")
             self.feed(Stopped(node.id))
@@ -220,10 +227,11 @@ class Driver:
     def _finished(self, node: Node, made: Made) -> None:
         self.performer.accept(node, made.output)
         state: NodeState = "hit" if made.reused else "done"
-        if node.action.flavour is Flavour.RELEASE:
+        flavour = node.action.flavour
+        if flavour is _RELEASE:
             state = "released"
         self.observer.ended(node, state)
-        adopted = made.reused and node.action.flavour is Flavour.EFFECT
+        adopted = made.reused and flavour is _EFFECT
         self.feed(Finished(node.id, made.output, adopted=adopted))
 
     def _failed(self, node: Node, error: Exception) -> None:

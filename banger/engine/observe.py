@@ -56,7 +56,7 @@ class Observer:
 
     def tick(self) -> None:
         """An event goes into the scheduler: all that follows from it happens at this moment."""
-        self._now_s = self.seconds()
+        self._now_s = self._monotonic() - self._origin
 
     def event(self, kind: str, **fields: object) -> None:
         """Send an event, stamped with the time."""
@@ -98,7 +98,7 @@ class Observer:
 
     def started(self, node: Node) -> None:
         """The node runs."""
-        self._attempts[node.id].started_s = self.seconds()
+        self._attempts[node.id].started_s = self._monotonic() - self._origin
         if self._emit is not None:
             self.event("node", id=node.id, state="running")
 
@@ -118,7 +118,7 @@ class Observer:
 
     def finished(self, node: Node) -> None:
         """The node's own work is over; what came of it is yet to be recorded."""
-        self._attempts[node.id].finished_s = self.seconds()
+        self._attempts[node.id].finished_s = self._monotonic() - self._origin
 
     def ended(self, node: Node, state: "NodeState", *, detail: str | None = None) -> None:
         """The node is at its end, or will be tried again, and that is now told to the scheduler."""

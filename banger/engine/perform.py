@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import msgspec
@@ -15,7 +15,6 @@ from banger.engine.flights import Flight, Made
 from banger.engine.observe import Observer
 from banger.engine.remembered import Remembered, output_of
 from banger.graph.build import RELEASE_PREFIX, Graph
-from banger.guest.agents import Agents
 from banger.host.clock import boot_id
 from banger.model.action import Flavour, Node, Output, action_document
 from banger.model.digest import Digest
@@ -36,6 +35,9 @@ from banger.tasks import (
     refs_of,
     restore_task,
 )
+
+if TYPE_CHECKING:
+    from banger.guest.agents import Agents
 
 Report = Callable[[Progress], None]
 Checkpoint = Callable[[str, str], None]
@@ -65,7 +67,7 @@ class Performer:
         remembered: Remembered,
         *,
         run_id: str,
-        agents: Agents,
+        agents: "Callable[[], Agents]",
         checkpoint: Checkpoint,
         graceful: bool,
     ) -> None:
@@ -236,7 +238,7 @@ class Performer:
         self._state.journal.releasing(lease.id)
         self._checkpoint(lease.node, "releasing")
         with self._state.scratch.on_demand() as place:
-            ctx = Context(self._state, place, self._run_id, inputs, agents=self._agents, graceful=self._graceful)
+            ctx = Context(self._state, place, self._run_id, inputs, find_agents=self._agents, graceful=self._graceful)
             await task.undo(ctx, value)
         self._checkpoint(lease.node, "undone")
         self._state.journal.drop(lease.id)

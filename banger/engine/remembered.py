@@ -10,11 +10,11 @@ from banger.model.action import Flavour, Node, Output
 from banger.model.digest import Digest
 from banger.model.errors import StoreError
 from banger.plan import Plan
-from banger.store.actions import USE_RESOLUTION_S
+from banger.store.actions import USE_RESOLUTION_S, Row
 from banger.store.state import State
 from banger.tasks import Query, Task, artifacts_in, output_type, read_tree, trees_in
 
-_BUILD = Flavour.BUILD  # naming a member of an enum is slow in Python 3.11
+_BUILD, _RELEASE = Flavour.BUILD, Flavour.RELEASE  # naming a member of an enum is slow in Python 3.11
 _PLAIN = frozenset((str, int, bool, type(None)))
 _MANY = 64
 """From how many Builds on the action cache is read in one go."""
@@ -30,9 +30,12 @@ class Values(Mapping[str, Any]):
 
     def __getitem__(self, node: str) -> Any:  # noqa: ANN401 - a value of any task
         """Raises KeyError for a node that has not put anything out."""
-        if node not in self._made:
-            self._made[node] = msgspec.convert(self.outputs[node].value, output_type(type(self._tasks[node])))
-        return self._made[node]
+        try:
+            return self._made[node]
+        except KeyError:
+            made = msgspec.convert(self.outputs[node].value, output_type(type(self._tasks[node])))
+            self._made[node] = made
+            return made
 
     def __iter__(self) -> Iterator[str]:
         """Nodes that have put something out, in the order in which they did."""
@@ -59,6 +62,7 @@ class Remembered:
         self._mark = state.recorder.mark()
         self._own: dict[Digest, Output] = {}
         self._loaded = state.actions.load(builds) if builds >= _MANY else None
+        self._output_of = state.actions.output_of
         self._recent = state.clock.wall() - USE_RESOLUTION_S
 
     def lookup(self, node: Node, digest: Digest) -> Output | None:
@@ -66,14 +70,21 @@ class Remembered:
         if node.id in self._again:
             self._forced.add(digest)
             return None
-        output = self._build(digest) if node.action.flavour is _BUILD else self._answer(node, digest)
+        if node.action.flavour is not _BUILD:
+            output = self._answer(node, digest)
+        elif self._loaded is None:
+            output = self._ask(digest)
+        else:
+            row = self._loaded.get(digest)
+            # What others have recorded meanwhile is seen by `look_again`.
+            output = self._own.get(digest) if row is None else self._read(row)
         if output is not None:
             self.values.outputs[node.id] = output
         return output
 
     def accept(self, node: Node, output: Output) -> None:
         """Take an output in, for those that need it. A release puts out nothing."""
-        if node.action.flavour is not Flavour.RELEASE:
+        if node.action.flavour is not _RELEASE:
             self.values.outputs[node.id] = output
 
     def look_again(self, digest: Digest) -> Output | None:
@@ -99,18 +110,16 @@ class Remembered:
         version, puts = self._state.recorder.mark()
         return (version, puts - len(self._own)) != self._mark
 
-    def _build(self, digest: Digest) -> Output | None:
-        if self._loaded is None:
-            output = self._state.recorder.get(digest)
-            if output is not None:
-                self.used.append(digest)
-            return output
-        row = self._loaded.get(digest)
-        if row is None:  # what others have recorded meanwhile is seen by `look_again`
-            return self._own.get(digest)
-        if row[-1] < self._recent:
+    def _ask(self, digest: Digest) -> Output | None:
+        output = self._state.recorder.get(digest)
+        if output is not None:
             self.used.append(digest)
-        return self._state.actions.output_of(row)
+        return output
+
+    def _read(self, row: Row) -> Output | None:
+        if row[-1] < self._recent:
+            self.used.append(row[0])
+        return self._output_of(row)
 
     def _answer(self, node: Node, digest: Digest) -> Output | None:
         task = self._plan.tasks[node.id]

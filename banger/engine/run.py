@@ -174,7 +174,7 @@ class Run:
             self.observer,
             self.remembered,
             run_id=self.id,
-            agents=engine.agents,
+            agents=lambda: engine.agents,
             checkpoint=engine.checkpoint,
             graceful=self._graceful,
         )

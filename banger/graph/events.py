@@ -1,5 +1,6 @@
 """What happens (events, into the scheduler) and what is to be done (commands, out of it)."""
 
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -9,7 +10,12 @@ from banger.model.digest import Digest
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """Start the graph."""
+    """Start the graph.
+
+    `known`: what is remembered of nodes that stand on nothing but such nodes, in topological order. They are done.
+    """
+
+    known: Mapping[str, Output] = {}
 
 
 class LookedUp(msgspec.Struct, frozen=True):
@@ -17,6 +23,12 @@ class LookedUp(msgspec.Struct, frozen=True):
 
     node: str
     output: Output | None
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """Answers to several Lookups. What they set free starts after all of them are in: the longest path first."""
+
+    lookups: Sequence[LookedUp]
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -63,11 +75,11 @@ class Abort(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event: TypeAlias = Begin | LookedUp | Finished | Failed | Stopped | Joined | RetryDue | Room | Abort
+Event: TypeAlias = Begin | LookedUp | Answers | Finished | Failed | Stopped | Joined | RetryDue | Room | Abort
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """See whether the output of this action is remembered; answer with LookedUp."""
+    """See whether the output of this action is remembered; answer with LookedUp, alone or among Answers."""
 
     node: str
     digest: Digest

@@ -13,6 +13,7 @@ from typing import Any
 from banger.graph.build import Graph
 from banger.graph.events import (
     Abort,
+    Answers,
     Begin,
     Command,
     Conclude,
@@ -70,7 +71,7 @@ class Scheduler:
         count = len(self._nodes)
         self._number = {name: number for number, name in enumerate(graph.nodes)}
         self._flavour = [node.action.flavour for node in self._nodes]
-        self._after = graph.after
+        self._before, self._after = graph.before, graph.after
         self._missing = [len(before) for before in graph.before]
         self._effect_of = {self._number[release]: self._number[one] for one, release in graph.release_of.items()}
         self._state = [State.WAITING] * count
@@ -106,6 +107,7 @@ class Scheduler:
         self._on: Mapping[type[Event], Callable[[Any], None]] = {
             Begin: self._on_begin,
             LookedUp: self._on_looked_up,
+            Answers: self._on_answers,
             Finished: self._on_finished,
             Failed: self._on_failed,
             Stopped: self._on_stopped,
@@ -156,8 +158,23 @@ class Scheduler:
 
     # Events
 
-    def _on_begin(self, _: Begin) -> None:
-        self._freed.extend(number for number, count in enumerate(self._missing) if count == 0)
+    def _on_begin(self, event: Begin) -> None:
+        missing, after, freed_by = self._missing, self._after, self._freed_by
+        for name, output in event.known.items():  # as `_unblocked` and `_end` do, without a question in between
+            number = self._number[name]
+            assert not missing[number], f"{name} cannot be known before what it stands on"
+            self._move(number, _LOOKUP)
+            self._move(number, _DONE)
+            self._output[number] = output
+            for one in after[number]:
+                missing[one] -= 1
+                freed_by[one] = number  # in the end: the last of them
+        self._open -= len(event.known)
+        self._open_ordinary -= len(event.known)
+        waiting = State.WAITING
+        self._freed.extend(
+            number for number, count in enumerate(missing) if count == 0 and self._state[number] is waiting
+        )
 
     def _on_room(self, _: Room) -> None:
         """To look at the queue again is all there is to do."""
@@ -177,6 +194,10 @@ class Scheduler:
             self._end(number, State.CANCELLED)
         else:
             self._ready(number)
+
+    def _on_answers(self, event: Answers) -> None:
+        for one in event.lookups:
+            self._on_looked_up(one)
 
     def _on_finished(self, event: Finished) -> None:
         number = self._number[event.node]
@@ -377,11 +398,13 @@ class Scheduler:
         known = self._digests[number]
         if known is not None:
             return known
-        node, outputs, numbers = self._nodes[number], self._output, self._number
+        node, outputs, sources = self._nodes[number], self._output, self._before[number]
+        if len(sources) != len(node.inputs):  # some only order, or are two inputs at once
+            sources = [self._number[source] for source in node.inputs.values()]
         inputs: dict[str, Digest] = {}
-        for name, source in node.inputs.items():
-            output = outputs[numbers[source]]
-            assert output is not None, f"{node.id} was unblocked before {source} put anything out"
+        for name, source in zip(node.inputs, sources, strict=True):
+            output = outputs[source]
+            assert output is not None, f"{node.id} was unblocked before {node.inputs[name]} put anything out"
             inputs[name] = output.digest
         digest = self._digests[number] = action_digest(node.action, inputs)
         return digest

@@ -24,6 +24,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 """struct flock: l_type, l_whence, l_start, l_len, l_pid (0, for these locks)."""
 _OFFSET_DIGITS = 15
 """Hexadecimal digits of the offset: 60 bits, and off_t has 63."""
+_OFFSETS = 1 << 4 * _OFFSET_DIGITS
 _COUNTER = struct.Struct("=Q")
 _BOARD_BYTES = 4096
 _COUNTER_LOCKS = 1 << 61
@@ -38,6 +39,7 @@ class Claims:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if os.fstat(self._fd).st_size < _BOARD_BYTES:
             os.ftruncate(self._fd, _BOARD_BYTES)
+        self._held: set[int] = set()
         self._board = mmap.mmap(self._fd, _BOARD_BYTES)
         for place in range(0, _BOARD_BYTES, _COUNTER.size):
             if self._lock(fcntl.F_WRLCK, _COUNTER_LOCKS + place):
@@ -47,11 +49,26 @@ class Claims:
 
     def take(self, digest: Digest) -> bool:
         """Claim an action; False if another process has it."""
-        return self._lock(fcntl.F_WRLCK, _offset(digest))
+        offset = _offset(digest)
+        if not self._lock(fcntl.F_WRLCK, offset):
+            return False
+        self._held.add(offset)
+        return True
 
-    def give_back(self, digest: Digest) -> None:
-        """End a claim; none is fine."""
-        self._lock(fcntl.F_UNLCK, _offset(digest))
+    def give_back(self, *digests: Digest) -> None:
+        """End claims; one that is not ours is fine."""
+        offsets = [_offset(digest) for digest in digests]
+        self._held.difference_update(offsets)
+        if len(offsets) <= len(self._held):
+            for offset in offsets:
+                self._lock(fcntl.F_UNLCK, offset)
+            return
+        # Many at once: everything between the few that are left. The kernel looks for each lock along a list of all.
+        start = 0
+        for held in (*sorted(self._held), _OFFSETS):
+            if held > start:
+                self._lock(fcntl.F_UNLCK, start, held - start)
+            start = held + 1
 
     def announce(self) -> None:
         """Say that this process has recorded something, durably."""
@@ -73,9 +90,9 @@ class Claims:
         self._board.close()
         os.close(self._fd)
 
-    def _lock(self, how: int, offset: int) -> bool:
+    def _lock(self, how: int, offset: int, length: int = 1) -> bool:
         try:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(how, os.SEEK_SET, offset, 1, 0))
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(how, os.SEEK_SET, offset, length, 0))
         except BlockingIOError:
             return False
         return True

@@ -19,6 +19,10 @@ from banger.store.runs import Hit, NodeRun
 KEPT_RUNS = 200
 DOCUMENT_LIMIT_BYTES = 256 * 1024
 """A longer one is not kept: then only its digest is known to have changed."""
+_WORTH_DEFLATING_BYTES = 1024
+"""Below that it takes longer than all the rest, to save less than SQLite's own framing."""
+_DEFLATED = b"x"
+"""How zlib's stream begins (RFC 1950 §2.2, with the window that it uses unless told otherwise), and no JSON does."""
 NEWEST = "last"
 """Stands for the newest run that made or started a VM: not for its deletion, nor for a template made behind it."""
 BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "refresh", "vm.template"))
@@ -62,7 +66,7 @@ class History:
             )
             connection.executemany(
                 "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET run = excluded.run",
-                [(digest, zlib.compress(one), number) for digest, one in packed if len(one) <= DOCUMENT_LIMIT_BYTES],
+                [(digest, _pack(one), number) for digest, one in packed if len(one) <= DOCUMENT_LIMIT_BYTES],
             )
             connection.executemany("INSERT OR REPLACE INTO kind_sizes VALUES (?, ?)", list(sizes.items()))
             oldest = number - KEPT_RUNS
@@ -93,6 +97,8 @@ class History:
                 "SELECT rowid AS number, * FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2", ref
             )
             found = [_past(row) for row in rows] if ref else []
+        if not found and ref == NEWEST:
+            raise NotFoundError("nothing has been run here yet", hint="banger vm run")
         if not found:
             raise NotFoundError(f"there is no run {ref[:40]!r}", hint="banger runs ls")
         if len(found) > 1:
@@ -132,7 +138,7 @@ class History:
         for digest in digests:
             row = self._database.row("SELECT content FROM documents WHERE digest = ?", digest)
             if row is not None:
-                found[digest] = msgspec.json.decode(zlib.decompress(row["content"]))
+                found[digest] = msgspec.json.decode(_unpack(row["content"]))
         return found
 
     def sizes(self) -> dict[str, int]:
@@ -142,3 +148,11 @@ class History:
 
 def _past(row: sqlite3.Row) -> PastRun:
     return PastRun(**{name: row[name] for name in PastRun.__slots__})
+
+
+def _pack(text: bytes) -> bytes:
+    return text if len(text) < _WORTH_DEFLATING_BYTES else zlib.compress(text)
+
+
+def _unpack(content: bytes) -> bytes:
+    return zlib.decompress(content) if content.startswith(_DEFLATED) else content

@@ -5,7 +5,6 @@ schema does (nothing here runs VACUUM), so a copy that the owner compares at eve
 """
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -117,6 +116,8 @@ class ByOutline:
 @contextmanager
 def by_outline(damaged: Path, outline: Outline) -> Iterator[ByOutline]:
     """Copy a damaged file with its WAL; the copy is gone after the block."""
+    import shutil  # brings four compression libraries along
+
     copy = damaged.with_name(f"{damaged.name}.reading")
     try:
         with refusals(f"copy {damaged}"):

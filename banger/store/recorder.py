@@ -70,7 +70,6 @@ class Recorder:
         assert not self._actions.in_transaction, "the records would not be durable yet"
         self._actions.put_rows(self._rows.values())
         self._claims.announce()
-        for digest in self._rows:
-            self._claims.give_back(digest)
+        self._claims.give_back(*self._rows)
         self._rows.clear()
         self._outputs.clear()

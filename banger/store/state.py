@@ -15,7 +15,6 @@ from banger.store.database import Database
 from banger.store.files import Files, Reached, refusals, unwatched
 from banger.store.journal import Journal
 from banger.store.lock import GuestLock, StateLock, is_free, opening
-from banger.store.outline import keep_outline
 from banger.store.recorder import Recorder
 from banger.store.runs import Runs
 from banger.store.scratch import Scratch
@@ -157,6 +156,8 @@ def _open(root: Path, clock: Clock, lock: StateLock | GuestLock, reached: Reache
         claims = Claims(root / "claims")
         undo.callback(claims.close)
         if is_owner:
+            from banger.store.outline import keep_outline
+
             keep_outline(database, reached)
         if is_owner or is_new:
             Files(reached).sync_directory(root)  # the names of all that was made above

@@ -15,7 +15,7 @@ through its Refs, and the state directory only through its Context.
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import UnionType
@@ -87,7 +87,7 @@ class Progress(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Context:
     """What a running task may touch."""
 
@@ -97,8 +97,7 @@ class Context:
     run_id: str
     inputs: Mapping[str, Any]
     report: Callable[[Progress], None] = lambda _: None
-    agents: "Agents" = field(default_factory=_new_agents)
-    """The connections to guests' agents; one for each guest, so no task opens its own."""
+    find_agents: "Callable[[], Agents]" = _new_agents
     graceful: bool = False
     """Of an undo: the user asked for it and can wait; otherwise it is to be quick."""
 
@@ -106,6 +105,11 @@ class Context:
     def scratch(self) -> Path:
         """An empty directory of its own, made when it is first asked for, gone when the task ends."""
         return self.place if isinstance(self.place, Path) else self.place()
+
+    @cached_property
+    def agents(self) -> "Agents":
+        """The connections to guests' agents; one for each guest, so no task opens its own."""
+        return self.find_agents()
 
     def value(self, ref: Ref[T]) -> T:
         """What the node behind the Ref put out."""

@@ -125,6 +125,27 @@ MUTANTS = (
         FLIGHTS,
     ),
     Mutant(
+        "a Build that waits holds up those behind it",
+        "engine/flights.py",
+        "        self._relieving = False\n        self._call_crew()",
+        "        self._relieving = False",
+        FLIGHTS,
+    ),
+    Mutant(
+        "a row of Builds keeps the event loop to itself",
+        "engine/flights.py",
+        "await asyncio.sleep(0)",
+        "pass",
+        FLIGHTS,
+    ),
+    Mutant(
+        "all claims are given back with some",
+        "store/claims.py",
+        "for held in (*sorted(self._held), _OFFSETS):",
+        "for held in (_OFFSETS,):",
+        "tests/unit/store/test_recorder.py",
+    ),
+    Mutant(
         "the first to leave calls the work off",
         "engine/flights.py",
         "elif len(flight.passengers) > 1 and",
@@ -132,7 +153,11 @@ MUTANTS = (
         FLIGHTS,
     ),
     Mutant(
-        "every claim is granted", "store/claims.py", "            return False", "            return True", PROCESSES
+        "every claim is granted",
+        "store/claims.py",
+        "        except BlockingIOError:\n            return False",
+        "        except BlockingIOError:\n            return True",
+        PROCESSES,
     ),
     Mutant(
         "a claim is given back before the record is durable",
@@ -144,8 +169,8 @@ MUTANTS = (
     Mutant(
         "records are flushed inside a transaction",
         "engine/run.py",
-        "            state.recorder.flush()\n            with state.database.transaction():\n",
-        "            with state.database.transaction():\n                state.recorder.flush()\n",
+        '            state.recorder.flush()\n            with state.database.transaction("run"):\n',
+        '            with state.database.transaction("run"):\n                state.recorder.flush()\n',
         "tests/unit/engine/test_engine.py",
     ),
     Mutant(

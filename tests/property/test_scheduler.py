@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from banger.graph.build import Graph, build_graph
 from banger.graph.events import (
     Abort,
+    Answers,
     Begin,
     Command,
     Conclude,
@@ -147,16 +148,34 @@ class World:
         command, stopping = self.waiting.pop(self.rng.randrange(len(self.waiting)))
         match command:
             case Lookup():
-                hit = self.rng.random() < 0.3
-                if hit:
-                    self.done.add(command.node)
-                return LookedUp(command.node, Output(1) if hit else None)
+                asked = [command]
+                if self.rng.random() < 0.5:
+                    asked += [one for one, _ in self.waiting if isinstance(one, Lookup)]
+                    self.waiting = [(one, stops) for one, stops in self.waiting if not isinstance(one, Lookup)]
+                answers = [self.look_up(one) for one in asked]
+                return answers[0] if len(answers) == 1 else Answers(answers)
             case RetryLater():
                 return RetryDue(command.node)
             case Execute():
                 return self.finish(command, stopping=stopping)
             case _:
                 raise AssertionError(command)
+
+    def look_up(self, command: Lookup) -> LookedUp:
+        hit = self.rng.random() < 0.3
+        if hit:
+            self.done.add(command.node)
+        return LookedUp(command.node, Output(1) if hit else None)
+
+    def begin(self) -> Begin:
+        """Some of what could be known before anything is done."""
+        known: dict[str, Output] = {}
+        for name, node in self.graph.nodes.items():
+            remembered = node.action.flavour in {Flavour.BUILD, Flavour.QUERY}
+            if remembered and known.keys() >= set(self.graph.predecessors[name]) and self.rng.random() < 0.3:
+                known[name] = Output(self.rng.randint(0, 3))
+        self.done.update(known)
+        return Begin(known)
 
     def finish(self, command: Execute, *, stopping: bool) -> Event:
         node = self.graph.nodes[command.node]
@@ -191,12 +210,14 @@ class Drive:
     scheduler: Scheduler
     world: World
     abort: float
-    events: list[Event] = field(default_factory=lambda: [Begin()])
+    events: list[Event] = field(default_factory=list)
     answers: list[list[Command]] = field(default_factory=list)
     aborted: bool = False
 
     def step(self) -> bool:
         """Hand one event over; False once there is nothing more to happen by itself."""
+        if not self.events:
+            self.events.append(self.world.begin())
         commands = self.scheduler.handle(self.events[-1])
         self.answers.append(commands)
         for command in commands:

@@ -10,6 +10,9 @@ from banger.model.history import REASONS
 from banger.model.views import PlanNodeView, PlanView
 from banger.model.wording import name_of, seconds, short_digest, size
 
+_MOST_NAMED = 6
+"""Kinds that are named where it says that they never ran."""
+
 LEGEND = (
     ("hit", "hit: in the cache"),
     ("miss", "miss: will be made"),
@@ -57,7 +60,10 @@ def totals(plan: PlanView) -> list[str]:
     lines = [", ".join(f"{number} {state}" for state, number in count.items() if number)]
     if plan.predicted_s is None:
         never = [node.kind for node in plan.nodes if node.expected_s is None]
-        lines.append(f"predicted time: unknown, since these have never run here: {', '.join(dict.fromkeys(never))}")
+        names = list(dict.fromkeys(never))
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        shown = ", ".join(names[:_MOST_NAMED])
+        lines.append(f"predicted time: unknown, since these have never run here: {shown}{more}")
     else:
         lines.append(f"predicted time: about {seconds(plan.predicted_s)}, one after another {seconds(plan.serial_s)}")
     fetching = [node for node in plan.nodes if node.network and node.cache != "hit"]

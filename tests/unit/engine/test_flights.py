@@ -1,16 +1,20 @@
 """A Build belongs to no run: it is made once for all that want it, and called off when the last of them leaves."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from banger.engine.run import Engine
 from banger.model.errors import DeadlineError, HostError
 from banger.plan import Plan
 from banger.store.state import State, open_state
-from tests.fakes.toys import LOG, ToyBuild
+from banger.tasks import Context
+from tests.fakes.toys import LOG, Text, ToyBuild
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +156,75 @@ async def test_a_record_is_durable_soon_even_if_nothing_else_happens(state: Stat
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
     assert len(state.actions.all()) == 1
+
+
+class ToyBusy(ToyBuild, frozen=True, kw_only=True):
+    """Works for a while and never waits."""
+
+    kind: ClassVar[str] = "toy.busy"
+
+    async def build(self, ctx: Context) -> Text:
+        until = time.monotonic() + self.seconds_ms / 1000
+        while time.monotonic() < until:
+            pass
+        return Text(ctx.keep_bytes(self.name.encode()), len(self.name))
+
+
+async def test_builds_that_wait_are_under_way_at_once(state: State) -> None:
+    plan = Plan("test")
+    for number in range(4):
+        plan.add(ToyBuild(name=str(number), seconds_ms=400), node=str(number))
+    begun = time.monotonic()
+    await Engine(state, {"cpu": 4}).run(plan, None)
+    assert time.monotonic() - begun < 1.5, "one waited for another"
+
+
+async def test_builds_that_never_wait_let_others_have_the_event_loop(state: State) -> None:
+    plan = Plan("test")
+    before = None
+    for number in range(40):
+        before = plan.add(ToyBusy(name=str(number), parent=before, seconds_ms=6), node=str(number))
+    turns = 0
+    async with anyio.create_task_group() as group:
+
+        async def look_around() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        group.start_soon(look_around)
+        await Engine(state, {"cpu": 1}).run(plan, None)
+        group.cancel_scope.cancel()
+    assert turns >= 20
+
+
+async def test_what_is_called_off_before_it_has_begun_never_begins(state: State) -> None:
+    engine = Engine(state, {"cpu": 20})
+    plan = Plan("test")
+    for number in range(20):
+        plan.add(ToyBusy(name=str(number), seconds_ms=20), node=str(number))
+    with anyio.move_on_after(0.02) as impatient:
+        await engine.run(plan, None)
+    assert impatient.cancelled_caught
+    assert len(state.actions.all()) < 20
+    await engine.run(plan, None)  # and nothing of it is in the way
+    assert len(state.actions.all()) == 20
+
+
+async def test_one_that_fails_or_is_late_does_not_take_those_behind_it_along(
+    state: State,
+) -> None:
+    class ToyLate(ToyBuild, frozen=True, kw_only=True):
+        kind: ClassVar[str] = "toy.late"
+        deadline_s: ClassVar[float] = 0.05  # type: ignore[assignment]
+
+    plan = Plan("test")
+    plan.add(ToyLate(name="late", seconds_ms=5000), node="late")
+    plan.add(ToyBuild(name="fails", fail="always"), node="fails")
+    for number in range(5):
+        plan.add(ToyBuild(name=str(number), seconds_ms=100), node=str(number))
+    with pytest.raises(HostError):
+        await Engine(state, {"cpu": 1}).run(plan, None, keep_going=True)
+    assert {one.kind for one in state.actions.all()} == {"toy.build"}
+    assert len(state.actions.all()) == 5

@@ -8,6 +8,7 @@ import pytest
 from banger.graph.build import GraphError, build_graph
 from banger.graph.events import (
     Abort,
+    Answers,
     Begin,
     Conclude,
     Event,
@@ -50,6 +51,34 @@ def test_an_unchanged_output_gives_its_consumer_the_same_digest() -> None:
         assert isinstance(lookup, Lookup)
         digests.append(lookup.digest)
     assert digests[0] == digests[1]
+
+
+def test_what_is_known_before_the_run_is_done_and_what_stands_on_it_is_looked_up() -> None:
+    nodes = [node("a"), node("b", inputs={"in": "a"}), node("c", inputs={"in": "b"}), node("d")]
+    one_by_one, at_once = Scheduler(build_graph(nodes), {}), Scheduler(build_graph(nodes), {})
+    one_by_one.handle(Begin())
+    one_by_one.handle(LookedUp("a", Output(1)))
+    (asked,) = one_by_one.handle(LookedUp("b", Output(2)))
+    assert at_once.handle(Begin({"a": Output(1), "b": Output(2)}))[:1] == [asked]
+    assert (at_once.state("b"), at_once.state("c")) == (State.DONE, State.LOOKUP)
+
+
+def test_a_run_of_which_all_is_known_is_over_at_once() -> None:
+    scheduler = Scheduler(build_graph([node("a"), node("b", inputs={"in": "a"})]), {})
+    assert scheduler.handle(Begin({"a": Output(1), "b": Output(2)})) == [Conclude(succeeded=True, keep=True)]
+
+
+def test_what_stands_on_the_unknown_cannot_be_known() -> None:
+    scheduler = Scheduler(build_graph([node("a"), node("b", inputs={"in": "a"})]), {})
+    with pytest.raises(AssertionError, match="cannot be known before"):
+        scheduler.handle(Begin({"b": Output(2)}))
+
+
+def test_of_what_is_looked_up_together_the_longest_path_starts_first() -> None:
+    graph = build_graph([node("short", needs=Needs((("cpu", 1),))), node("long", needs=Needs((("cpu", 1),)))])
+    scheduler = Scheduler(graph, {"cpu": 1}, weights={"short": 1.0, "long": 9.0})
+    scheduler.handle(Begin())
+    assert executed(scheduler.handle(Answers([LookedUp("short", None), LookedUp("long", None)]))) == ["long"]
 
 
 def test_the_longer_path_starts_first() -> None:

@@ -72,6 +72,16 @@ def test_a_claim_is_kept_until_its_record_is_durable(tmp_path: Path, recorder: R
     assert other.take(key(1))
 
 
+@pytest.mark.parametrize("kept", [(), (3,), (0, 7, 19), tuple(range(0, 20, 2)), tuple(range(19))])
+def test_claims_that_are_given_back_together_leave_the_others(tmp_path: Path, kept: tuple[int, ...]) -> None:
+    ours, other = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    assert all(ours.take(key(number)) for number in range(20))
+    ours.give_back(*(key(number) for number in range(20) if number not in kept))
+    assert tuple(number for number in range(20) if not other.take(key(number))) == kept
+    third = Claims(tmp_path / "claims")  # the counters have not been given back with them
+    assert len({ours._place, other._place, third._place}) == 3
+
+
 def test_a_loaded_record_says_the_same_as_one_that_was_looked_up(
     recorder: Recorder, actions: ActionCache, cas: Cas
 ) -> None:
