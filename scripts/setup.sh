@@ -22,6 +22,7 @@ test_packages=(
   docker-registry skopeo umoci # the real registry, and real tools that push to it
   jq curl zstd shellcheck      # what the scripts that publish use, and what reads them
   zsh fish                     # shells that completion is written for
+  busybox-static               # a whole system for images that are small and boot
 )
 nightly_packages=(
   chromium # looks at the pages that banger writes

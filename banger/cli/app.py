@@ -139,6 +139,14 @@ def _tree() -> LazyGroup:
         "prune": Verb("cache_prune", "Remove artifacts that nothing needs."),
         "verify": Verb("cache_verify", "Read everything and say what is damaged."),
     })  # fmt: skip
+    image = LazyGroup("image", "Have images: pull, look at and remove them.", {
+        "pull": Verb("image_pull", "Have an image ready, from a registry or from files."),
+        "list": Verb("image_list", "List images."),
+        "show": Verb("image_show", "Show one image."),
+        "register": Verb("image_register", "Give a name to image files of your own."),
+        "promote": Verb("image_promote", "Take a registered image into the cache."),
+        "delete": Verb("image_delete", "Forget images that no VM uses."),
+    })  # fmt: skip
     template = LazyGroup("template", "Look at frozen VMs, from which others start in a moment.", {
         "ls": Verb("template_ls", "List templates."),
         "build": Verb("template_build", "Make a template now."),
@@ -178,6 +186,7 @@ def _tree() -> LazyGroup:
         "runs": runs,
         "trace": Verb("trace", "Say where the time of a run went."),
         "bench": bench,
+        "image": image,
         "cache": cache,
         "template": template,
         "kernel": kernel,

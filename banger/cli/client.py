@@ -61,6 +61,11 @@ def artifact_path(digest: str, rest: str = "") -> str:
     return f"/v1/cache/{quote(digest, safe=':')}{rest}"
 
 
+def image_path(ref: str) -> str:
+    """The path of one image in the API; `ref` is what a user typed, slashes and all."""
+    return f"/v1/images/{quote(ref, safe='/:@')}"
+
+
 def remote_error(code: str, message: str, hint: str | None) -> BangerError:
     """The daemon's error as the exception that it was there; a plain BangerError for a code not known here."""
     return _KINDS.get(code, BangerError)(message, hint=hint)

@@ -31,7 +31,17 @@ def vm_options(function: Function) -> Function:
     options = [
         click.argument("path", metavar="[PATH]", required=False),
         click.option("--name", metavar="NAME", help="Name and host name of the VM (default: one is picked)."),
-        click.option("--image", metavar="IMAGE", help=f"Image (default {image})."),
+        click.option(
+            "--image",
+            metavar="IMAGE",
+            help=f"A name, docker's REGISTRY/NAME:TAG, oci:DIR or docker-archive:FILE (default {image}).",
+        ),
+        click.option(
+            "--pull",
+            type=click.Choice(["always", "missing", "never"]),
+            default="missing",
+            help="Ask a registry what the image's name means now (default missing: only if the image is not here).",
+        ),
         click.option("--vcpu", type=int, metavar="INT", help=f"Virtual CPUs (default {defaults.vcpus})."),
         click.option("--memory", metavar="SIZE", help=f"Memory, in MiB or as 2G (default {defaults.memory_mib})."),
         click.option(
@@ -78,7 +88,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
     return VmRequest(
         sizes=resolve(options["vcpu"], options["memory"], options["disk_size"]),
         name=None if name is None else check_vm_name(name),
-        image=default_image() if options["image"] is None else options["image"],
+        image=default_image() if options["image"] is None else absolute_source(options["image"]),
         workspace=workspace,
         ephemeral=ephemeral,
         wait_ssh=wait_ssh,
@@ -88,7 +98,17 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         rebuild=tuple(options["rebuild"]),
         nat=options["nat"],
         ports=[parse_forward(text) for text in options["publish"]],
+        pull=options["pull"],
     )
+
+
+def absolute_source(text: str) -> str:
+    """The image that a user means, for the daemon, which is in another directory: paths of files are made absolute."""
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in {"oci", "docker-archive"} or not rest:
+        return text
+    path, more, wanted = rest.partition(":")
+    return f"{kind}:{Path(path).absolute()}{more}{wanted}"
 
 
 def _workspace(options: dict[str, Any]) -> WorkspaceRequest | None:

@@ -19,7 +19,12 @@ START_DEADLINE_S = 30.0
 POLL_S = 0.01
 DAEMON_MODULE = "banger.daemon.main"
 LOST_THE_RACE = 75
-PASSED_ON = ("HOME", "PATH", "LANG", "TMPDIR", "USER", "LOGNAME", "PYTHONPATH", "http_proxy", "https_proxy", "no_proxy")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_OF_REGISTRIES = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Paths of files: what is in them is read when a registry asks, not now."""
+PASSED_ON = frozenset(("HOME", "PATH", "LANG", "TMPDIR", "USER", "LOGNAME", "PYTHONPATH", *_OF_REGISTRIES)).union(
+    _PROXIES, (name.upper() for name in _PROXIES)
+)
 PASSED_PREFIXES: tuple[str, ...] = ("BANGER_", "XDG_", "LC_")
 
 

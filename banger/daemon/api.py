@@ -15,6 +15,7 @@ from banger.daemon.cache_routes import add_cache_routes
 from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
+from banger.daemon.image_routes import add_image_routes
 from banger.daemon.kernel_routes import add_kernel_routes
 from banger.daemon.operations import json_value
 from banger.daemon.run_routes import add_run_routes
@@ -66,6 +67,7 @@ def create_app(daemon: Daemon) -> FastAPI:
     add_kernel_routes(app, daemon)
     add_workspace_routes(app, daemon)
     _add_template_routes(app, daemon)
+    add_image_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from banger.model.cache import PruneRequest
 from banger.model.exec import ExecRequest, TerminalSize
+from banger.model.images import Pull
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
 from banger.model.verbs import VmChange
 from banger.model.vm import DEFAULT_IMAGE, LOOPBACK, VM_NAME, Forward, Sizes, VmRequest, WorkspaceRequest
@@ -88,6 +89,7 @@ class VmBody(Body):
     rebuild: Annotated[list[Text], Field(max_length=64)] = []
     nat: bool = True
     ports: Annotated[list[ForwardBody], Field(max_length=64)] = []
+    pull: Pull = "missing"
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
@@ -106,6 +108,7 @@ class VmBody(Body):
             ports=[port.forward() for port in self.ports],
             refresh=self.refresh,
             rebuild=tuple(self.rebuild),
+            pull=self.pull,
         )
 
 

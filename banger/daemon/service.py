@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from banger.daemon.image_service import ImageService
 from banger.guest.exec_session import ExecSession
 from banger.model.cache import (
     CacheEntryView,
@@ -72,6 +73,11 @@ class VmVerbs(Protocol):
 
 class Service(VmVerbs, Protocol):
     """`ref` is a VM's name or id; NotFoundError if there is none such."""
+
+    @property
+    def images(self) -> ImageService:
+        """All about images."""
+        ...
 
     async def create_vm(self, request: VmRequest, emit: Emit) -> VmView:
         """Make a VM and wait until its guest answers. Raises ConflictError if the name is taken."""

@@ -4,14 +4,11 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from banger.debian.mirror import find_archives
+from banger.debian.mirror import SETTING, find_archives
 from banger.debian.values import Archive
 from banger.model.errors import TransientError
 
 T = TypeVar("T")
-
-SETTING = "BANGER_DEBIAN_ARCHIVE"
-"""Environment variable: a base URI, or lines as in sources.list(5)."""
 
 
 async def from_first(attempt: Callable[[Archive], Awaitable[T]]) -> T:

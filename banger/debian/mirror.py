@@ -4,6 +4,7 @@ No host name is written here: a machine behind a proxy, with a local mirror or w
 said in its apt configuration where Debian is. Whatever is found, only indices signed by Debian's own keys are believed.
 """
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 from banger.debian.sources import AptSource, parse_one_line, read_sources
 from banger.debian.values import SUITE, Archive, Source
 from banger.host.tools import find_tool
-from banger.model.errors import HostError, SpecError
+from banger.model.errors import BangerError, HostError, SpecError
+
+SETTING = "BANGER_DEBIAN_ARCHIVE"
+"""Environment variable: a base URI, or lines as in sources.list(5)."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
@@ -95,6 +99,16 @@ def sources_text(archive: Archive) -> str:
         for suite in source.suites
     ]
     return "".join(lines)
+
+
+def sources_here(suite: str) -> str:
+    """Where a guest of that suite of Debian's finds packages, by what this machine knows; empty if that is nothing."""
+    if suite != SUITE:
+        return ""
+    try:
+        return sources_text(find_archives(os.environ.get(SETTING) or None)[0])
+    except BangerError:
+        return ""
 
 
 def _from_setting(setting: str, architecture: str) -> tuple[Source, ...]:

@@ -1,7 +1,7 @@
 """Collect the cache: when it is asked for, and by itself before something is made on a disk that is nearly full."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import anyio.to_thread
 from banger.engine.observe import Emit
 from banger.engine.stage import stage
 from banger.model.cache import EvictionView, PruneRequest, PruneView
+from banger.model.digest import Digest
 from banger.model.errors import BangerError, ConflictError, SpecError
 from banger.store.collect import Eviction, Policy, Survey, choose, perform, survey
 from banger.store.lock import without_guests
@@ -98,6 +99,20 @@ def _prune(state: State, policies: list[Policy], request: PruneRequest, told: Ca
         chosen = choose_all(found, policies, state.clock.wall())
         gone = chosen if request.dry_run else perform(state, chosen, since=since, told=told)
         return _view(found, gone, dry_run=request.dry_run)
+
+
+def remove_only(state: State, artifacts: Collection[Digest]) -> int:
+    """Remove those of these artifacts that nothing keeps, and what remembers them; returns the bytes that came free.
+
+    Those that an operation uses now stay, and so do all of them while another process makes artifacts here.
+    """
+    with _alone(state) as alone, state.cas.uses.operation() as since:
+        if not alone:
+            return 0
+        found = survey(state)
+        own = tuple(unit for unit in found.units if unit.artifacts and set(unit.artifacts) <= set(artifacts))
+        chosen = choose(Survey(own, found.disk_bytes, found.owners), Policy(), state.clock.wall())
+        return sum(one.disk_bytes for one in perform(state, chosen, since=since))
 
 
 @contextmanager

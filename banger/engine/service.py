@@ -17,6 +17,8 @@ from banger.engine.again import run_well
 from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
 from banger.engine.faults import checkpoint_from
+from banger.engine.image_service import ImageService
+from banger.engine.images import Shelf
 from banger.engine.kernels import Kernels
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
@@ -60,7 +62,7 @@ from banger.plan.create import plan_create
 from banger.plan.kernel import DEFAULT_CHOICE
 from banger.plan.machine import HostFacts
 from banger.plan.start import plan_start
-from banger.store.state import State, open_state
+from banger.store.state import open_state
 from banger.store.vms import VmRecord
 from banger.vm import AGENT_SOCKET
 from banger.vm.forwarding import check_forward, refused
@@ -74,13 +76,15 @@ _AGENT_DEADLINE_S = 10.0
 class EngineService(Verbs):
     """The one `Service` that is not a fake."""
 
-    def __init__(self, state: State, engine: Engine, templates: Templates, authorized_key: str) -> None:
-        self._state = state
+    def __init__(self, engine: Engine, templates: Templates, shelf: Shelf, authorized_key: str) -> None:
+        self._state = engine.state
         self._engine = engine
         self._templates = templates
         self._kernels = Kernels(engine)
         self._authorized_key = authorized_key
         self._workspaces = Workspaces(engine)
+        self.shelf = shelf
+        self.images = ImageService(engine, shelf, self._facts)
         self._busy: dict[str, VmState] = {}
         self._locks: dict[str, anyio.Lock] = {}
 
@@ -90,6 +94,7 @@ class EngineService(Verbs):
             if not can_listen(check_forward(forward)):
                 raise refused(forward)
         name = check_vm_name(request.name) if request.name else pick_name(self._state.vms.names())
+        await self.shelf.have_for(request, emit, self._facts())
         vm = uuid.uuid4().hex
         try:
             with self._doing(vm, VmState.CREATING):
@@ -371,6 +376,7 @@ class EngineService(Verbs):
             authorized_key=login_public_key(self._state.client_key, self._authorized_key),
             kernel=kernel,
             file_sync=user_config().file_sync,
+            images=self.shelf,
         )
 
 
@@ -385,7 +391,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
             async with open_templates(engine, _templates_are_on) as templates:
-                yield EngineService(state, engine, templates, await ensure_key_pair(state.client_key))
+                yield EngineService(engine, templates, Shelf(engine), await ensure_key_pair(state.client_key))
     finally:
         state.close()
 

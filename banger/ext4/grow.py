@@ -42,14 +42,34 @@ async def grow(image: Path, size_bytes: int) -> None:
     """
     is_clean = await anyio.to_thread.run_sync(_prepare, image, size_bytes)
     if not is_clean:
-        checked = await run([get_tool("e2fsck"), "-fp", image], deadline_s=_DEADLINE_S)
-        if checked.status > _E2FSCK_FIXED:
-            raise HostError(
-                f"{image}: the file system is damaged and e2fsck cannot repair it alone", hint=f"e2fsck -f {image}"
-            )
+        await _repair(image)
     # -f: resize2fs wants a full e2fsck of whatever was mounted since the last one; the state was looked at above.
     resized = await run([get_tool("resize2fs"), "-f", image], deadline_s=_DEADLINE_S)
     resized.check(f"{image}: cannot be grown to {size_bytes} bytes")
+
+
+async def repair(image: Path) -> None:
+    """See to it that an image is as one that its guest has unmounted. Raises SpecError, HostError."""
+    size_bytes = image.stat().st_size  # noqa: ASYNC240 - a look
+    if not await anyio.to_thread.run_sync(_prepare, image, size_bytes):
+        await _repair(image)
+
+
+async def _repair(image: Path) -> None:
+    checked = await run([get_tool("e2fsck"), "-fp", image], deadline_s=_DEADLINE_S)
+    if checked.status > _E2FSCK_FIXED:
+        raise HostError(
+            f"{image}: the file system is damaged and e2fsck cannot repair it alone", hint=f"e2fsck -f {image}"
+        )
+
+
+def check_ext4(image: Path) -> None:
+    """Raise SpecError unless a file begins as an ext4 image does, HostError if it cannot be read."""
+    try:
+        with image.open("rb") as file:
+            _is_clean(file.read(SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES), image)
+    except OSError as error:
+        raise HostError(f"{image}: cannot be read: {error.strerror}") from error
 
 
 def _clone(src: Path, dest: Path) -> None:

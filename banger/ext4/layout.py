@@ -133,8 +133,10 @@ def has_superblock(group: int) -> bool:
     return group <= 1 or any(_is_power(group, base) for base in (3, 5, 7))
 
 
-def plan_geometry(content_blocks: int, inodes: int, size_bytes: int | None) -> Geometry:
+def plan_geometry(content_blocks: int, inodes: int, size_bytes: int | None, slack_bytes: int = SLACK_BYTES) -> Geometry:
     """Choose the shape for content of so many blocks and inodes (11 reserved ones included).
+
+    Without `size_bytes`: with a quarter of the content and `slack_bytes` free.
 
     Raises SpecError if the content does not fit into `size_bytes`.
     """
@@ -147,7 +149,7 @@ def plan_geometry(content_blocks: int, inodes: int, size_bytes: int | None) -> G
                 f"and {inodes} inodes, and there is room for {max(room, 0)} blocks and {geometry.inode_count} inodes"
             )
         return geometry
-    wanted = content_blocks + content_blocks // SLACK_DIVISOR + SLACK_BYTES // BLOCK_BYTES
+    wanted = content_blocks + content_blocks // SLACK_DIVISOR + slack_bytes // BLOCK_BYTES
     blocks = wanted
     while True:
         geometry = _geometry(blocks, inodes)

@@ -9,7 +9,7 @@ MAX_INODES = 2_000_000
 MAX_IMAGE_BYTES = 64 * 1024**3
 SLACK_BYTES = 64 * 1024**2
 SLACK_DIVISOR = 4
-"""An image without a stated size has its content, a quarter of it, and 64 MiB free."""
+"""An image without a stated size has its content, a quarter of it, and `SLACK_BYTES` or what is asked for free."""
 
 _UUID_BYTES = 16
 _LABEL_BYTES = 16
@@ -39,7 +39,7 @@ class ImageOptions:
     """Everything besides the tar that decides the bytes of an image.
 
     time: seconds since 1970; every time of the file system itself, and the latest time that an inode may have.
-    size_bytes: the image's size; None leaves the content, a quarter of it and 64 MiB.
+    size_bytes: the image's size; None leaves the content, a quarter of it and `slack_bytes`.
     remove: patterns of the tar's paths that are dropped with what is below them. `*` and `?` do not match `/`; a
         component `**` matches any number of components, so that `root/**` empties `root` and keeps it.
     subtree: only what is below this directory of the tar is written, as the image's root.
@@ -52,6 +52,7 @@ class ImageOptions:
     label: str = ""
     time: int = 0
     size_bytes: int | None = None
+    slack_bytes: int = SLACK_BYTES
     reserved_percent: int = 0
     extra: tuple[ExtraEntry, ...] = ()
     remove: tuple[str, ...] = ()
@@ -66,6 +67,7 @@ class ImageOptions:
             (len(self.label.encode()) <= _LABEL_BYTES, "label: must be at most 16 bytes"),
             (0 <= self.time <= _LAST_SECOND, "time: must be between 1970 and 2106"),
             (self.size_bytes is None or 0 < self.size_bytes <= MAX_IMAGE_BYTES, "size_bytes: must be at most 64 GiB"),
+            (0 <= self.slack_bytes <= MAX_IMAGE_BYTES, "slack_bytes: must be at most 64 GiB"),
             (0 <= self.reserved_percent <= 50, "reserved_percent: must be between 0 and 50"),  # noqa: PLR2004
             (0 <= self.root_mode <= _PERMISSIONS, "root_mode: must be between 0 and 07777"),
         )

@@ -47,7 +47,7 @@ def make_plan(root: Node, tar: mmap.mmap, options: ImageOptions) -> Plan:
             if found != [(0, -(-node.size // BLOCK_BYTES))]:
                 runs[node.ino] = found
         content += _blocks(node, runs.get(node.ino))
-    geometry = plan_geometry(content, FIRST_INODE + len(nodes) - 1, options.size_bytes)
+    geometry = plan_geometry(content, FIRST_INODE + len(nodes) - 1, options.size_bytes, options.slack_bytes)
     if geometry.block_count * BLOCK_BYTES > MAX_IMAGE_BYTES:
         raise SpecError(f"tar: the image would be larger than {MAX_IMAGE_BYTES >> 30} GiB")
     return Plan(nodes, lost_found, runs, geometry)

@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str
     time: int
     size_bytes: int | None
+    slack_bytes: int
     reserved_percent: int
     extra: tuple[Extra, ...]
     remove: tuple[str, ...]

@@ -5,6 +5,6 @@ threads nor the machine decide where something is. `banger.layers.child.flatten`
 `banger.layers.guest.banger_request` says what an image for a VM has on top.
 """
 
-from banger.layers.options import Compression, Flattened, Layer, Limits, Request, Seed
+from banger.layers.options import Compression, Facts, Flattened, Layer, Limits, Request, Seed
 
-__all__ = ["Compression", "Flattened", "Layer", "Limits", "Request", "Seed"]
+__all__ = ["Compression", "Facts", "Flattened", "Layer", "Limits", "Request", "Seed"]

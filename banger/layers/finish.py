@@ -42,7 +42,7 @@ def finish_image(fd: int, root: Node, placer: Placer, placed: list[Node], option
     storages = {node.ino: content.store(node) for node in numbered.nodes if not is_simple(node)}
     resize_block = placer.take(1)[0][0]
     inodes = FIRST_INODE + len(numbered.nodes) - 1
-    plain = shape(placer, placer.taken, inodes, options.size_bytes)
+    plain = shape(placer, placer.taken, inodes, options.size_bytes, options.slack_bytes)
     size_bytes = options.size_bytes or plain.block_count * BLOCK_BYTES
     os.truncate(fd, size_bytes)
     journal_area, journal_runs, journal_used = content.map_unwritten(JOURNAL_INODE, plain.journal_blocks)

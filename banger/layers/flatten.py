@@ -12,6 +12,7 @@ from banger.ext4.names import normalise
 from banger.ext4.options import ImageStats
 from banger.ext4.selection import node_of, remove
 from banger.ext4.tree import Node
+from banger.layers.facts import facts_of
 from banger.layers.finish import finish_image
 from banger.layers.merge import Root
 from banger.layers.options import Flattened, Layer, Request
@@ -68,13 +69,14 @@ def _flatten(
                 root.apply(reader.found)
                 entries += len(reader.found.entries)
                 placed += reader.found.placed
+    placer.flush()
+    facts = facts_of(root, image)
     remove(root.node, options.remove)
     put_entries(root, request)
     seed_stats: ImageStats | None = None
     if request.seed is not None and seed is not None:
-        placer.flush()
         seed_stats = extract_seed(root, image, seed, request.seed)
-    return Flattened(finish_image(image, root.node, placer, placed, options), seed_stats)
+    return Flattened(finish_image(image, root.node, placer, placed, options), seed_stats, facts)
 
 
 def _read(layer: Layer, reader: LayerReader, stream: Iterator[Unpacked]) -> None:

@@ -55,7 +55,8 @@ DEFAULT_LIMITS = Limits()
 class Seed:
     """A second, small image of one directory of the first: what a VM's work disk begins with.
 
-    path: where to write it. subtree: the directory, relative to the image's root; a symlink to one is followed.
+    path: where to write it; larger than `options.size_bytes` if what it holds needs that. subtree: the directory,
+        relative to the image's root; a symlink to one is followed.
     options: as of any image; its `subtree` is not used. is_moved: whether the first image loses what is below.
     """
 
@@ -80,8 +81,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What an image says it is, and what is in it: text of strangers, bounded, for decisions that banger takes.
+
+    os_ids: `ID` and then `ID_LIKE` of its os-release(5), the nearest first; also `VERSION_ID` and `PRETTY_NAME`.
+    """
+
+    os_ids: tuple[str, ...] = ()
+    version: str = ""
+    codename: str = ""
+    name: str = ""
+    has_sshd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Flattened:
     """What was written."""
 
     image: ImageStats
     seed: ImageStats | None = None
+    facts: Facts = Facts()

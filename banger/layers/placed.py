@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from banger.ext4.layout import Geometry, plan_geometry
+from banger.ext4.options import SLACK_BYTES
 from banger.layers.placer import Placer
 from banger.model.errors import SpecError
 
@@ -38,12 +39,14 @@ class PlacedGeometry(Geometry):
         yield from ((table, self.table_blocks) for table in self.tables)
 
 
-def shape(placer: Placer, content_blocks: int, inodes: int, size_bytes: int | None) -> Geometry:
+def shape(
+    placer: Placer, content_blocks: int, inodes: int, size_bytes: int | None, slack_bytes: int = SLACK_BYTES
+) -> Geometry:
     """Choose a shape with room for what is placed and for the tables and the journal, which are not yet.
 
     Raises SpecError if the content does not fit into `size_bytes`.
     """
-    geometry = plan_geometry(content_blocks, inodes, size_bytes)
+    geometry = plan_geometry(content_blocks, inodes, size_bytes, slack_bytes)
     while (end := _end(geometry, placer)) > geometry.block_count:
         if size_bytes is not None:
             raise SpecError(

@@ -1,6 +1,7 @@
 """Extract one directory of an image that is being written as a small image of its own."""
 
 import os
+from dataclasses import replace
 
 from banger.ext4.layout import BLOCK_BYTES
 from banger.ext4.names import normalise
@@ -36,6 +37,8 @@ def extract_seed(root: Root, image: int, target: int, seed: Seed) -> ImageStats:
     placed = _copy_content(small.node, image, placer)
     if seed.is_moved:
         found.children.clear()
+    if options.size_bytes is not None and placer.taken * BLOCK_BYTES > options.size_bytes // 2:
+        options = replace(options, size_bytes=None)
     return finish_image(target, small.node, placer, placed, options)
 
 

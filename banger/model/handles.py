@@ -20,6 +20,41 @@ class Tree(msgspec.Struct, frozen=True):
     listing: File
 
 
+class ImageLayer(msgspec.Struct, frozen=True):
+    """A layer of a container image: the blob by digest and size in bytes, how it is packed, the sha256 of its tar."""
+
+    digest: Digest
+    size: int
+    compression: Literal["none", "gzip", "zstd"]
+    diff_id: Digest
+
+
+class PulledImage(msgspec.Struct, frozen=True):
+    """A container image as its manifest, which `digest` names, describes it; the lowest layer first."""
+
+    digest: Digest
+    config: File
+    layers: tuple[ImageLayer, ...]
+
+
+class ImageFacts(msgspec.Struct, frozen=True):
+    """What an image says it is (os-release(5), the families nearest first), and what was found in it."""
+
+    os_ids: tuple[str, ...] = ()
+    version: str = ""
+    codename: str = ""
+    name: str = ""
+    has_sshd: bool = False
+
+
+class ImageDisks(msgspec.Struct, frozen=True):
+    """The two disks that an image gives to its VMs: the root that they share, and what their work disks begin as."""
+
+    rootfs: File
+    seed: File
+    facts: ImageFacts = ImageFacts()
+
+
 class HostVmm(msgspec.Struct, frozen=True):
     """The installed VMM and its accelerator; `reason` says why that accelerator.
 

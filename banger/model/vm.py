@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from banger.model.errors import SpecError
+from banger.model.images import Pull
 
 VM_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 """A DNS label (RFC 1123 §2.1), lower case: the name is the guest's hostname too."""
@@ -84,10 +85,12 @@ class VmRequest:
     """Ask again what is remembered of the world: which packages are current."""
     rebuild: tuple[str, ...] = ()
     """Nodes, or kinds of them, to be made again though their results are in the cache."""
+    pull: Pull = "missing"
+    """Whether a registry is asked what the image's name means now."""
 
     def lasting(self) -> "VmRequest":
         """What is kept of it with the VM: how it was to be made that one time is not."""
-        return replace(self, refresh=False, rebuild=())
+        return replace(self, refresh=False, rebuild=(), pull="missing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ class Archive:
         """Return the image. Its digest is that of the OCI manifest which says the same. Raises as in `Layout`."""
         return self._image()[0]
 
+    def find(self) -> Digest:
+        """Return the digest of that image."""
+        return self.resolve().digest
+
     def fetch(self, layer: Layer, blobs: BlobDir, count: Count) -> Path:
         """Copy a layer's blob, verified."""
         if (path := blobs.find(layer.digest, layer.size)) is not None:

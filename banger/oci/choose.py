@@ -55,6 +55,14 @@ def choose_image(source: DocumentSource, raw: bytes, content_type: str, digest: 
     return choose_from(source, parse_manifest(raw, content_type, what), digest, what)
 
 
+def find_image(source: DocumentSource, document: Index | Manifest, digest: Digest, what: str) -> Digest:
+    """Follow a document that has been read to the digest of the image for this platform. No config is read.
+
+    Raises as `choose_image`.
+    """
+    return _follow(source, document, digest, what)[1]
+
+
 def choose_from(source: DocumentSource, document: Index | Manifest, digest: Digest, what: str) -> ImageManifest:
     """The same for a document that has been read."""
     found, found_digest = _follow(source, document, digest, what)

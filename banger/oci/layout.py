@@ -54,6 +54,10 @@ class Layout:
         verify(document, digest, f"{what}: {digest}")
         return choose_image(self, document, entry.media_type, digest, what)
 
+    def find(self) -> Digest:
+        """Return the digest of that image. Raises as `resolve`."""
+        return self.resolve().digest
+
     def manifest(self, digest: Digest, limit_bytes: int) -> tuple[bytes, str]:
         """A manifest or index by digest; a file has no Content-Type."""
         return self._read(_blob(digest), limit_bytes), ""

@@ -12,7 +12,7 @@ from banger.model.clock import Clock
 from banger.model.digest import Digest, digest_of_bytes
 from banger.oci.auth import Authorizer
 from banger.oci.blobs import BlobDir, Count
-from banger.oci.choose import choose_image
+from banger.oci.choose import choose_image, find_image
 from banger.oci.download import Fetch
 from banger.oci.endpoint import Endpoint, endpoints_of, first_of, open_path
 from banger.oci.errors import ContentError, RegistryError
@@ -73,6 +73,12 @@ class Registry:
         """Find out what the reference means now, and return the image for this platform."""
         raw, content_type, digest = self._document(self._reference.wanted, MANIFEST_LIMIT_BYTES)
         return choose_image(self, raw, content_type, digest, str(self._reference))
+
+    def find(self) -> Digest:
+        """Find out which image for this platform the reference means now, asking for documents only, not for blobs."""
+        raw, content_type, digest = self._document(self._reference.wanted, MANIFEST_LIMIT_BYTES)
+        what = str(self._reference)
+        return find_image(self, parse_manifest(raw, content_type, what), digest, what)
 
     def manifest(self, digest: Digest, limit_bytes: int) -> tuple[bytes, str]:
         """A manifest or index by digest, and its Content-Type."""

@@ -11,6 +11,7 @@ but partial files, from which the next fetch goes on.
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,7 +20,8 @@ import anyio
 import anyio.to_thread
 
 from banger.model.clock import Clock
-from banger.model.errors import SpecError
+from banger.model.digest import Digest
+from banger.model.errors import NotFoundError, SpecError
 from banger.oci.archive import Archive
 from banger.oci.auth import Authorizer
 from banger.oci.blobs import BlobDir, Count
@@ -41,27 +43,53 @@ CONNECTIONS = 3
 class _Reader(Protocol):
     """What one thread has of a source."""
 
+    def find(self) -> Digest: ...
     def resolve(self) -> ImageManifest: ...
     def fetch(self, layer: Layer, blobs: BlobDir, count: Count) -> Path: ...
     def close(self) -> None: ...
 
 
-class ImageSource:
-    """Where an image comes from. `text` is as the user wrote it; `image_name` what banger calls the image."""
+OpenReader = Callable[[Stop, Digest | None], _Reader]
+"""Opens the source for one thread; with a digest, for that image and no other, where the source can."""
 
-    def __init__(self, text: str, image_name: str, open_reader: Callable[[Stop], _Reader]) -> None:
+
+class ImageSource:
+    """Where an image comes from. `text` is as the user wrote it; `image_name` what banger calls the image.
+
+    `full`: the same in the one form that says all. `file`: of an image in files, the one that changes whenever the
+    image does.
+    """
+
+    def __init__(
+        self, text: str, image_name: str, open_reader: OpenReader, *, full: str, file: Path | None = None
+    ) -> None:
         self.text = text
+        self.full = full
         self.image_name = image_name
+        self.file = file
         self._open = open_reader
 
-    async def resolve(self) -> ImageManifest:
-        """Find out which image it is now. Raises SpecError, NotFoundError, TransientError, RegistryError."""
+    async def find(self) -> Digest:
+        """Find out which image it is now, by its manifest's digest. Raises as `resolve`."""
 
-        def work(stop: Stop) -> ImageManifest:
-            with closing(self._open(stop)) as reader:
-                return reader.resolve()
+        def work(stop: Stop) -> Digest:
+            with closing(self._open(stop, None)) as reader:
+                return reader.find()
 
         return await in_thread(work)
+
+    async def resolve(self, digest: Digest | None = None) -> ImageManifest:
+        """Read the image that it is now, or that one. Raises SpecError, NotFoundError, TransientError, and
+        RegistryError."""
+
+        def work(stop: Stop) -> ImageManifest:
+            with closing(self._open(stop, digest)) as reader:
+                return reader.resolve()
+
+        manifest = await in_thread(work)
+        if digest not in {None, manifest.digest}:
+            raise NotFoundError(f"{self.text}: is another image now: {manifest.digest}, not {digest}")
+        return manifest
 
     async def fetch(self, layers: Sequence[Layer], blobs: BlobDir, on_progress: Progress | None = None) -> list[Path]:
         """Have every layer as a verified file in `blobs`, in the order of `layers`. Raises as `resolve`, and HostError.
@@ -72,7 +100,7 @@ class ImageSource:
         tally = _Tally(distinct)
 
         def work(stop: Stop) -> None:
-            with closing(self._open(stop)) as reader:
+            with closing(self._open(stop, None)) as reader:
                 while (layer := tally.next()) is not None:
                     reader.fetch(layer, blobs, partial(tally.set, layer))
 
@@ -116,9 +144,17 @@ def open_source(
         if not path:
             raise SpecError(f"{kind}: needs a path", hint=f"{kind}:./PATH")
         file = Path(path).absolute()
+        full = f"{kind}:{file}" + (f":{wanted}" if wanted else "")
         if kind == "oci":
-            return ImageSource(text, _file_name(wanted, file), lambda stop: Layout(file, wanted or None, stop))
-        return ImageSource(text, _archive_name(wanted, file), lambda stop: Archive(file, wanted or None, stop))
+            return ImageSource(
+                text,
+                _file_name(wanted, file),
+                lambda stop, _: Layout(file, wanted or None, stop),
+                full=full,
+                file=file / "index.json",
+            )
+        name = _archive_name(wanted, file)
+        return ImageSource(text, name, lambda stop, _: Archive(file, wanted or None, stop), full=full, file=file)
     reference = parse_reference(text)
     found = credentials or FileCredentials(settings.environ, helper_asker(settings.environ, settings.patience.helper_s))
     return _of_registry(text, reference, settings, clock, Authorizer(found))
@@ -127,10 +163,11 @@ def open_source(
 def _of_registry(
     text: str, reference: Reference, settings: RegistrySettings, clock: Clock, authorizer: Authorizer
 ) -> ImageSource:
-    def open_reader(stop: Stop) -> Registry:
-        return Registry(reference, settings, authorizer, clock, stop)
+    def open_reader(stop: Stop, digest: Digest | None) -> Registry:
+        wanted = reference if digest is None else replace(reference, digest=digest)
+        return Registry(wanted, settings, authorizer, clock, stop)
 
-    return ImageSource(text, reference.image_name, open_reader)
+    return ImageSource(text, reference.image_name, open_reader, full=str(reference))
 
 
 def _file_name(wanted: str, file: Path) -> str:

@@ -25,7 +25,7 @@ def plan_create(request: VmRequest, *, vm: str, name: str, host: HostFacts, from
         workspace = plan.add(InspectWorkspace(request=request.workspace), label=request.workspace.path)
     record = plan.add(VmRecord(vm=vm, name=name, request=request.lasting()), label=name, after=[workspace])
     ground = add_ground(plan, host)
-    image = add_image(plan, request.image)
+    image = add_image(plan, host.images.find(request.image))
     template = add_template(plan, ground, image.rootfs, request.image, request.sizes) if from_template else None
     directory = plan.add(VmDirectory(vm=vm, record=record))
     ready: list[Ref[Any]] = [

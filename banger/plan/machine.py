@@ -1,6 +1,6 @@
 """The nodes that every running VM needs: which VMM, which kernel, which programs of ours, and the boot itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from banger.model.config import FileSync
@@ -8,6 +8,7 @@ from banger.model.handles import CopiedFiles, File, FrozenVm, HostVmm, KernelFil
 from banger.model.kernel_source import KernelChoice
 from banger.model.vm import Sizes, VmRequest
 from banger.plan import Plan
+from banger.plan.image import ImageBook, OwnImages
 from banger.plan.kernel import DEFAULT_CHOICE, add_kernel
 from banger.tasks import Ref
 from banger.tasks.guest_agent import GuestAgent
@@ -35,6 +36,7 @@ class HostFacts:
     authorized_key: str
     kernel: KernelChoice = DEFAULT_CHOICE
     file_sync: tuple[FileSync, ...] = ()
+    images: ImageBook = field(default_factory=OwnImages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def plan_template(image: str, sizes: Sizes, *, host: HostFacts) -> Plan:
     """Plan the template of a VM. Its disk's size does not matter. Raises NotFoundError for an image nobody knows."""
     plan = Plan("vm.template")
     ground = add_ground(plan, host)
-    add_template(plan, ground, add_image(plan, image).rootfs, image, sizes)
+    add_template(plan, ground, add_image(plan, host.images.find(image)).rootfs, image, sizes)
     return plan
 
 

@@ -44,7 +44,17 @@ def kernel_roots(state: State) -> Iterator[tuple[str, Digest]]:
             yield f"kernel {record.name}", digest
 
 
-ROOT_SOURCES: tuple[RootSource, ...] = (vm_roots, pin_roots, kernel_roots)
+def image_roots(state: State) -> Iterator[tuple[str, Digest]]:
+    """The disks of images that have a name, and what they consist of. Not their layers: the disks do without."""
+    for record in state.images.all():
+        if record.disks is not None:
+            yield f"image {record.name}", record.disks.rootfs.digest
+            yield f"image {record.name}", record.disks.seed.digest
+        if record.pulled is not None:
+            yield f"image {record.name}", record.pulled.config.digest
+
+
+ROOT_SOURCES: tuple[RootSource, ...] = (vm_roots, pin_roots, kernel_roots, image_roots)
 """Whoever keeps artifacts by name (images, templates) adds a source."""
 
 

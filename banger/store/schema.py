@@ -115,4 +115,13 @@ MIGRATIONS: tuple[str, ...] = (
         added_at    REAL NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE images (
+        name        TEXT PRIMARY KEY,
+        source      TEXT NOT NULL,             -- what `vm run --image` may say instead of the name
+        value       TEXT NOT NULL,             -- JSON: banger.store.images.ImageRecord but for name and source
+        added_at    REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX images_by_source ON images (source);
+    """,
 )

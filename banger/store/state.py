@@ -22,6 +22,7 @@ from banger.store.scratch import Scratch
 if TYPE_CHECKING:
     from banger.store.answers import Answers
     from banger.store.history import History
+    from banger.store.images import Images
     from banger.store.kernels import Kernels
     from banger.store.pins import Pins
     from banger.store.vms import Vms
@@ -86,6 +87,13 @@ class State:
 
         return Pins(self.database, self.clock)
 
+    @cached_property
+    def images(self) -> "Images":
+        """The images that have a name."""
+        from banger.store.images import Images
+
+        return Images(self.database, self.clock)
+
     @property
     def vms_dir(self) -> Path:
         """Directories of VMs, by VM id."""
@@ -100,6 +108,11 @@ class State:
     def downloads_dir(self) -> Path:
         """Files on their way from the network, each by its sha256: what a cut left is gone on from."""
         return self.root / "downloads"
+
+    @property
+    def layers_dir(self) -> Path:
+        """Layers of container images on their way to the CAS; what a cut has left of one stays to be gone on from."""
+        return self.root / "layers"
 
     @property
     def client_key(self) -> Path:

@@ -31,6 +31,7 @@ from banger.store.scratch import remove_tree
 from banger.store.state import State
 
 __all__ = [
+    "Aside",
     "Build",
     "Context",
     "Effect",
@@ -76,6 +77,15 @@ class Ref(msgspec.Struct, Generic[T], frozen=True):
     """The output of a node, to be known once the node has run."""
 
     node: str
+
+
+class Aside(msgspec.Struct, Generic[T], frozen=True):
+    """A field that is no part of an action's identity: it helps to make the output and cannot change it.
+
+    Where the bytes of a known digest are to be had, say. Only Builds and Queries have such fields: a lease keeps none.
+    """
+
+    value: T
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -292,6 +302,8 @@ def action_and_inputs(task: Task[Any]) -> tuple[Action, dict[str, str]]:
             inputs[name] = value.node
         elif kind in _PLAIN:
             params[name] = value
+        elif kind is Aside:
+            continue
         elif _is_refs(value):
             for place, one in enumerate(value):
                 inputs[_place(name, place)] = one.node

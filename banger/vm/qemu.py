@@ -66,16 +66,18 @@ class Qemu:
         deadline_s: float,
         memory: MemoryFile | None = None,
         descriptors: Sequence[int] = (),
+        ends_with_us: bool = False,
     ) -> ProcessIdentity:
         """Start a machine and return once QEMU answers; the guest has only begun to boot.
 
-        `memory` and `descriptors` (which QEMU inherits) are for banger.vm.qemu_template.
+        `memory` and `descriptors` (which QEMU inherits) are for banger.vm.qemu_template. `ends_with_us`: it is killed
+        when this process ends, whatever ends it.
         """
         running = self.find(machine.vm_id)
         if running:
             raise ConflictError(f"VM {machine.vm_id} runs already as process {running[0].pid}")
         argv = qemu_argv(machine, self._binary, memory)
-        if memory is not None and memory.use is MemoryUse.FREEZE:
+        if ends_with_us or (memory is not None and memory.use is MemoryUse.FREEZE):
             argv = (*self._behind_us, *argv)
         for log in (console_log(machine), _vmm_log(machine)):
             log.create()

@@ -94,3 +94,11 @@ def platform_entry(image: Image, architecture: str = "amd64", **platform: str) -
     """The entry of an image in an index."""
     there = {"os": "linux", "architecture": architecture, **platform}
     return descriptor(image.raw, values.OCI_MANIFEST, platform=there)
+
+
+def stacked(base: Image, size: int, seed: int) -> Image:
+    """An image with one more layer than another, which it shares the others with."""
+    tar = layer_tar(size, seed)
+    diff_ids = [*base.config["rootfs"]["diff_ids"], digest(tar)]
+    config = base.config | {"rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    return Image([*base.layers, gzip.compress(tar, mtime=0)], config).seal()

@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -106,25 +107,33 @@ def _base64(data: bytes) -> str:
 
 
 @contextlib.contextmanager
-def registry(root: Path, extra: str = "", tls: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002
-    """Run a registry that keeps its things below `root`; gives its host with port. `extra` is more configuration."""
+def registry(root: Path, extra: str = "", tls: bool = False, log: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002
+    """Run a registry that keeps its things below `root`; gives its host with port. `extra` is more configuration.
+
+    `log`: it writes down what it is asked for, for `requests_to`.
+    """
     root.mkdir(parents=True, exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     lines = f"{{certificate: {root}/tls.pem, key: {root}/tls.key}}" if tls else ""
     (root / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
+        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: {str(not log).lower()}}}}}\n"
         f"storage: {{filesystem: {{rootdirectory: {root}/data}}, cache: {{blobdescriptor: inmemory}}}}\n"
         f"http:\n  addr: 127.0.0.1:{port}\n" + (f"  tls: {lines}\n" if tls else "") + extra
     )
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", root / "config.yml"], stdout=log, stderr=log)
+    with (root / "log").open("wb") as out:
+        process = subprocess.Popen(["docker-registry", "serve", root / "config.yml"], stdout=out, stderr=out)
         try:
             _wait_until_it_listens(port, process, root / "log")
             yield f"localhost:{port}" if tls else f"127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait()
+
+
+def requests_to(root: Path) -> list[str]:
+    """What a registry below `root` was asked for so far, as METHOD PATH."""
+    return re.findall(r'"((?:GET|HEAD|PUT|POST|PATCH) \S+) HTTP/1\.1"', (root / "log").read_text())
 
 
 def _wait_until_it_listens(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -45,6 +45,7 @@ from banger.model.workspace import (
 )
 from tests.fakes import history
 from tests.fakes.agent import LISTENING, make_root, spawn_agent
+from tests.fakes.image_service import FakeImages
 from tests.fakes.kernels import FakeKernels
 from tests.fakes.verbs import ADDRESS, FakeVerbs
 
@@ -59,6 +60,7 @@ class FakeService(FakeVerbs, FakeKernels):
         self._file = state_dir / "vms.json"
         self._vms: dict[str, VmView] = {}
         self._forwards: dict[str, list[Forward]] = {}
+        self.images = FakeImages(self._note)
         self._agent: AgentChannel | None = None
         self._agent_process: subprocess.Popen[bytes] | None = None
         if self._file.exists():

@@ -9,7 +9,7 @@ import msgspec
 
 from banger.model.action import action_digest
 from banger.model.digest import Digest, digest_of
-from banger.tasks import Ref, Task, action_and_inputs
+from banger.tasks import Aside, Ref, Task, action_and_inputs
 
 PLAIN: dict[Any, tuple[Any, Any]] = {str: ("a", "b"), int: (1, 2), bool: (False, True), bytes: (b"a", b"b")}
 
@@ -22,6 +22,9 @@ def two_values(hint: Any) -> tuple[Any, Any]:
         return two_values(next(one for one in arguments if one is not type(None)))
     if hint is Ref or origin is Ref:
         return Ref("a"), Ref("b")
+    if hint is Aside or origin is Aside:
+        one, other = two_values(arguments[0])
+        return Aside(one), Aside(other)
     if origin is Literal:
         return arguments[0], arguments[-1]
     if origin is not None:
@@ -56,3 +59,8 @@ def digest_of_task(task: Task[Any]) -> Digest:
     """Its action digest, where every node puts out its own name."""
     action, inputs = action_and_inputs(task)
     return action_digest(action, {name: digest_of("test.output", node) for name, node in inputs.items()})
+
+
+def is_aside(hint: Any) -> bool:
+    """Whether a field of that type is no part of the identity."""
+    return hint is Aside or get_origin(hint) is Aside
