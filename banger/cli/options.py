@@ -39,8 +39,9 @@ def vm_options(function: Function) -> Function:
         click.option(
             "--pull",
             type=click.Choice(["always", "missing", "never"]),
+            metavar="WHEN",
             default="missing",
-            help="Ask a registry what the image's name means now (default missing: only if the image is not here).",
+            help="Ask a registry what the image's name means now: always, missing (default: if it is not here), never.",
         ),
         click.option("--vcpu", type=int, metavar="INT", help=f"Virtual CPUs (default {defaults.vcpus})."),
         click.option("--memory", metavar="SIZE", help=f"Memory, in MiB or as 2G (default {defaults.memory_mib})."),
