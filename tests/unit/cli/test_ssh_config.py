@@ -120,3 +120,11 @@ def test_what_the_user_put_beside_bangers_file_stays(banger: Installation, confi
 def test_one_place_removes_trees_and_only_below_what_banger_made() -> None:
     users = [path for path in (ROOT / "banger").rglob("*.py") if "rmtree(" in path.read_text()]
     assert [str(path.relative_to(ROOT)) for path in users] in ([], ["banger/store/scratch.py"])
+
+
+@pytest.mark.requirement("SSH-001")
+def test_the_key_that_is_configured_is_the_one_that_ssh_offers(banger: Installation, config: Path) -> None:
+    config.parent.mkdir(parents=True)
+    (config.parent / "config.toml").write_text('ssh_key_path = "~/other"\n')
+    banger.ok("ssh-config", "--install")
+    assert f'IdentityFile "{banger.env["HOME"]}/other"' in config.read_text()
