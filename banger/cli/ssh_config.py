@@ -7,6 +7,7 @@ import click
 from banger.cli.options import as_json
 from banger.cli.output import print_json
 from banger.cli.ssh_include import config_file, include_line, install, is_installed, uninstall, user_file
+from banger.host.login_key import login_key
 from banger.model.errors import SpecError
 from banger.model.paths import state_paths
 
@@ -21,7 +22,7 @@ def command(*, wants_install: bool, wants_uninstall: bool, json_output: bool) ->
         raise SpecError("--install and --uninstall exclude each other")
     config, user = config_file(os.environ), user_file(os.environ)
     if wants_install:
-        install(user, config, state_paths(os.environ).client_key)
+        install(user, config, login_key(state_paths(os.environ).client_key))
     elif wants_uninstall:
         uninstall(user, config)
     installed = is_installed(user, config)

@@ -44,7 +44,7 @@ KEYS = (
         "path",
         "a key that banger makes for itself, `ssh/id_ed25519` in its state directory",
         "The private SSH key, without a passphrase, with which you log in to VMs. A VM that runs learns of another key"
-        " when it is started again.",
+        " when it is started again, and `ssh NAME.vm` when `banger ssh-config --install` is called again.",
         'ssh_key_path = "~/.ssh/id_banger"',
         read_path,
         "BANGER_SSH_KEY_PATH",

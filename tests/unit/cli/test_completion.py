@@ -55,6 +55,7 @@ def test_without_a_daemon_nothing_is_offered_and_none_is_started(line: str, bang
 
 
 @pytest.mark.requirement("CLI-052", "CLI-053")
+@pytest.mark.requirement("TST-007")
 def test_names_of_vms_are_offered_once_and_to_verbs_of_one_in_the_first_place(banger: Installation) -> None:
     for name in ("alpha", "beta"):
         banger.ok("vm", "create", "--name", name)

@@ -99,6 +99,7 @@ def test_programs_get_every_character(haunted: Installation) -> None:
     assert json.loads(haunted.ok("vm", "list", "--json"))[0]["image"] == EVIL
 
 
+@pytest.mark.requirement("TST-007")
 def test_a_line_of_a_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["NAME"], [["a\nb\x1b[1m"], ["c"]])
     assert capsys.readouterr().out == "NAME\na b\nc\n"

@@ -22,6 +22,7 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.requirement("CLI-045")
+@pytest.mark.requirement("TST-004")
 def test_it_says_where_and_how_and_writes_nothing(banger: Installation, user: Path, config: Path) -> None:
     before = sorted(user.parents[1].rglob("*"))
     assert banger.ok("ssh-config").splitlines() == [
@@ -37,6 +38,7 @@ def test_it_says_where_and_how_and_writes_nothing(banger: Installation, user: Pa
 @pytest.mark.requirement("CLI-046")
 @pytest.mark.requirement("SSH-006")
 @pytest.mark.requirement("SSH-007")
+@pytest.mark.requirement("TST-004")
 def test_installing_twice_is_installing_once_and_keeps_what_was_there(
     banger: Installation, user: Path, config: Path
 ) -> None:
@@ -54,6 +56,7 @@ def test_installing_twice_is_installing_once_and_keeps_what_was_there(
 
 
 @pytest.mark.requirement("CLI-047")
+@pytest.mark.requirement("TST-004")
 def test_uninstalling_removes_the_block_and_nothing_else(banger: Installation, user: Path, config: Path) -> None:
     assert "installed: no" in banger.ok("ssh-config", "--uninstall")
     assert not user.exists()
@@ -97,6 +100,7 @@ def test_ssh_itself_understands_what_is_written(banger: Installation, config: Pa
 
 
 @pytest.mark.requirement("DMN-012")
+@pytest.mark.requirement("TST-004")
 def test_the_daemon_writes_nothing_into_a_home_but_its_state(banger: Installation, tmp_path: Path) -> None:
     before = {path.name for path in tmp_path.iterdir()}
     banger.create("a")
@@ -107,6 +111,7 @@ def test_the_daemon_writes_nothing_into_a_home_but_its_state(banger: Installatio
 
 
 @pytest.mark.requirement("SSH-011")
+@pytest.mark.requirement("SEC-006")
 def test_what_the_user_put_beside_bangers_file_stays(banger: Installation, config: Path, user: Path) -> None:
     banger.ok("ssh-config", "--install")
     (config.parent / "mine").write_text("mine")
@@ -120,3 +125,11 @@ def test_what_the_user_put_beside_bangers_file_stays(banger: Installation, confi
 def test_one_place_removes_trees_and_only_below_what_banger_made() -> None:
     users = [path for path in (ROOT / "banger").rglob("*.py") if "rmtree(" in path.read_text()]
     assert [str(path.relative_to(ROOT)) for path in users] in ([], ["banger/store/scratch.py"])
+
+
+@pytest.mark.requirement("SSH-001")
+def test_the_key_that_is_configured_is_the_one_that_ssh_offers(banger: Installation, config: Path) -> None:
+    config.parent.mkdir(parents=True)
+    (config.parent / "config.toml").write_text('ssh_key_path = "~/other"\n')
+    banger.ok("ssh-config", "--install")
+    assert f'IdentityFile "{banger.env["HOME"]}/other"' in config.read_text()
