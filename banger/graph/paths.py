@@ -8,14 +8,15 @@ UNTIMED_S = 1.0
 """What a node is taken to last that never ran."""
 
 
-def longest_paths(graph: Graph, weights: Mapping[str, float]) -> list[float]:
+def longest_paths(graph: Graph, weights: Mapping[str, float], numbers: Sequence[int] | None = None) -> list[float]:
     """Expected seconds from the start of each node, by number, to the end of the graph behind it.
 
-    `weights`: expected seconds by node id or, failing that, by kind.
+    `weights`: expected seconds by node id or, failing that, by kind. `numbers`: the nodes that matter, ascending, with
+    all that is behind them; 0 is told of the others.
     """
     nodes = list(graph.nodes.values())
     paths = [0.0] * len(nodes)
-    for number in range(len(nodes) - 1, -1, -1):
+    for number in reversed(range(len(nodes)) if numbers is None else numbers):
         node = nodes[number]
         own = weights.get(node.id)
         if own is None:

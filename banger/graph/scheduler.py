@@ -30,11 +30,11 @@ from banger.graph.events import (
     Stop,
     Stopped,
 )
+from banger.graph.identity import Identity
 from banger.graph.paths import longest_paths
 from banger.graph.pools import Pools, Queue
-from banger.graph.states import MOVES, State
-from banger.model.action import Flavour, Node, Output, Scope, action_digest
-from banger.model.digest import Digest
+from banger.graph.states import ENDS, MOVES, IllegalMoveError, State
+from banger.model.action import Flavour, Node, Output, Scope
 
 RETRY_BUDGET = 32
 """Retries that all nodes of one run have together: when everything fails, trying everything again is no help."""
@@ -44,10 +44,6 @@ _NOBODY = -1
 # To name a member of an enum is slow in Python 3.11, and these are named for every node of every run.
 _DONE, _LOOKUP = State.DONE, State.LOOKUP
 _BUILD, _QUERY, _RELEASE = Flavour.BUILD, Flavour.QUERY, Flavour.RELEASE
-
-
-class IllegalMoveError(AssertionError):
-    """A node was moved in a way that the table does not allow: a bug in banger; the message is the node's story."""
 
 
 class Scheduler:
@@ -71,12 +67,12 @@ class Scheduler:
         count = len(self._nodes)
         self._number = {name: number for number, name in enumerate(graph.nodes)}
         self._flavour = [node.action.flavour for node in self._nodes]
-        self._before, self._after = graph.before, graph.after
+        self._after = graph.after
         self._missing = [len(before) for before in graph.before]
         self._effect_of = {self._number[release]: self._number[one] for one, release in graph.release_of.items()}
         self._state = [State.WAITING] * count
-        self._output: list[Output | None] = [None] * count
-        self._digests: list[Digest | None] = [None] * count
+        identity = Identity(graph, self._number)
+        self._output, self._digest = identity.outputs, identity.digest
         self._attempt: dict[int, int] = {}
         self._because: dict[int, str] = {}
         self._spoiled_by: dict[int, int] = {}
@@ -171,10 +167,8 @@ class Scheduler:
                 freed_by[one] = number  # in the end: the last of them
         self._open -= len(event.known)
         self._open_ordinary -= len(event.known)
-        waiting = State.WAITING
-        self._freed.extend(
-            number for number, count in enumerate(missing) if count == 0 and self._state[number] is waiting
-        )
+        free = (number for number, count in enumerate(missing) if not count)
+        self._freed.extend(number for number in free if self._state[number] is State.WAITING)
 
     def _on_room(self, _: Room) -> None:
         """To look at the queue again is all there is to do."""
@@ -394,24 +388,11 @@ class Scheduler:
     def _is_ordinary(self, number: int) -> bool:
         return self._flavour[number] is not _RELEASE
 
-    def _digest(self, number: int) -> Digest:
-        known = self._digests[number]
-        if known is not None:
-            return known
-        node, outputs, sources = self._nodes[number], self._output, self._before[number]
-        if len(sources) != len(node.inputs):  # some only order, or are two inputs at once
-            sources = [self._number[source] for source in node.inputs.values()]
-        inputs: dict[str, Digest] = {}
-        for name, source in zip(node.inputs, sources, strict=True):
-            output = outputs[source]
-            assert output is not None, f"{node.id} was unblocked before {node.inputs[name]} put anything out"
-            inputs[name] = output.digest
-        digest = self._digests[number] = action_digest(node.action, inputs)
-        return digest
-
     def _priority(self, number: int) -> float:
         if self._paths is None:  # not needed until something must run
-            self._paths = longest_paths(self.graph, self._weights)
+            # What is behind a node that is not at its end is not at its end either.
+            to_do = [one for one, state in enumerate(self._state) if state not in ENDS]
+            self._paths = longest_paths(self.graph, self._weights, to_do)
         return self._paths[number]
 
     def _name(self, number: int) -> str | None:

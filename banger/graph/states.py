@@ -51,6 +51,10 @@ MOVES: dict[State, frozenset[State]] = {
 """The only moves there are; any other is a bug in banger."""
 
 
+class IllegalMoveError(AssertionError):
+    """A node was moved in a way that the table does not allow: a bug in banger; the message is the node's story."""
+
+
 def diagram() -> str:
     """The table as a Mermaid state diagram, as docs/engine.md has it."""
     lines = ["stateDiagram-v2", "    [*] --> WAITING"]

@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "a digest does not cover the inputs",
-        "graph/scheduler.py",
+        "graph/identity.py",
         "inputs[name] = output.digest",
         'inputs[name] = Digest("sha256:" + "0" * 64)',
         ENGINE,
@@ -169,8 +169,8 @@ MUTANTS = (
     Mutant(
         "records are flushed inside a transaction",
         "engine/run.py",
-        '            state.recorder.flush()\n            with state.database.transaction("run"):\n',
-        '            with state.database.transaction("run"):\n                state.recorder.flush()\n',
+        '        state.recorder.flush()\n        with state.database.transaction("run"):\n',
+        '        with state.database.transaction("run"):\n            state.recorder.flush()\n',
         "tests/unit/engine/test_engine.py",
     ),
     Mutant(

@@ -9,7 +9,8 @@ import pytest
 from banger.engine.known import look_up
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
-from banger.graph.scheduler import IllegalMoveError, Scheduler
+from banger.graph.scheduler import Scheduler
+from banger.graph.states import IllegalMoveError
 from banger.model.errors import BangerError, DeadlineError, HostError
 from banger.plan import Plan
 from banger.store.state import State, open_state

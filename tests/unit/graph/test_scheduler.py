@@ -25,8 +25,8 @@ from banger.graph.events import (
     Stopped,
 )
 from banger.graph.pools import PATIENCE, Pools, Queue
-from banger.graph.scheduler import RETRY_BUDGET, IllegalMoveError, Scheduler
-from banger.graph.states import State
+from banger.graph.scheduler import RETRY_BUDGET, Scheduler
+from banger.graph.states import IllegalMoveError, State
 from banger.model.action import Action, Flavour, Needs, Node, Output, Scope
 
 
