@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from banger.debian.archives import SETTING
-from banger.debian.mirror import find_archives
+from banger.debian.mirror import SETTING, find_archives
 from banger.engine.observe import Emit
 from banger.guest.exec_session import ExecSession, Exit, Output
 from banger.host.process import run
