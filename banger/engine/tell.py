@@ -71,7 +71,8 @@ def run_view(state: State, ref: str, capacities: Mapping[str, int]) -> RunView:
     run = state.history.find(ref)
     times = state.history.times(run.id)
     graph = {node.id: node for node in state.history.graph(run.id)}
-    nodes = [_node_view(one, graph.get(one.node)) for one in times]
+    bound = _what_hits_waited_for(times, graph)
+    nodes = [_node_view(one, graph.get(one.node), bound.get(one.node)) for one in times]
     used = {claim.pool for node in nodes if node.cache != "hit" for claim in node.claims}
     pools = [PoolView(pool, amount) for pool, amount in sorted(capacities.items()) if pool in used]
     return RunView(run_row(run, times), nodes, _guest_spans(state, times, graph), pools)
@@ -119,7 +120,25 @@ def _newest_with(state: State, node: str) -> PastRun:
     raise NotFoundError(f"no recent run has a node {node[:80]!r}", hint="banger runs show last")
 
 
-def _node_view(time: NodeRun, told: ToldNode | None) -> RunNodeView:
+def _what_hits_waited_for(times: list[NodeRun], graph: Mapping[str, ToldNode]) -> dict[str, str]:
+    """A node that was looked up late waited for what had to run below it, though it did not have to run itself.
+
+    Only those: what was found at the beginning waited for nothing.
+    """
+    last = {one.node: one for one in times}
+    bound: dict[str, str] = {}
+    for name, told in graph.items():  # in topological order
+        time = last.get(name)
+        below = [last[one] for one in told.depends_on() if one in last]
+        if time is None or time.cache != "hit" or time.bound_by is not None or not below:
+            continue
+        latest = max(below, key=lambda one: one.published_s)
+        if latest.cache != "hit" or latest.node in bound:
+            bound[name] = latest.node
+    return bound
+
+
+def _node_view(time: NodeRun, told: ToldNode | None, bound_by: str | None) -> RunNodeView:
     return RunNodeView(
         id=time.node,
         kind=time.kind,
@@ -133,7 +152,7 @@ def _node_view(time: NodeRun, told: ToldNode | None) -> RunNodeView:
         started_s=time.started_s,
         finished_s=time.finished_s,
         published_s=time.published_s,
-        bound_by=time.bound_by,
+        bound_by=time.bound_by or bound_by,
         digest=time.digest,
         output=told.output if told else None,
         size_bytes=told.size_bytes if told else None,

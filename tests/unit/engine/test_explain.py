@@ -354,3 +354,11 @@ def test_every_reason_has_words() -> None:
     assert set(REASONS) == {
         "new", "params", "input", "version", "evicted", "ttl", "forced", "effect", "previous-failed"
     }  # fmt: skip
+
+
+async def test_a_hit_that_was_looked_up_late_is_on_the_path_behind_what_it_waited_for(state: State) -> None:
+    await run(state, chain("x"))
+    await Engine(state, capacities=CAPACITIES).run(chain("x"), None, again={"first"})
+    view = run_view(state, "last", CAPACITIES)
+    bound = {node.id: node.bound_by for node in view.nodes}
+    assert (bound["second"], bound["first"], bound["tag"], bound["use"]) == ("first", "tag", None, None)
