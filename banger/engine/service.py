@@ -28,7 +28,7 @@ from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
 from banger.engine.tell import run_rows, run_view, why_view
-from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates
+from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates, templates_are_on
 from banger.engine.verbs import Verbs
 from banger.engine.views import vm_state, vm_view
 from banger.engine.workspaces import Workspaces
@@ -390,14 +390,7 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
         async with open_agents() as agents:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
-            async with open_templates(engine, _templates_are_on) as templates:
+            async with open_templates(engine, templates_are_on) as templates:
                 yield EngineService(engine, templates, Shelf(engine), await ensure_key_pair(state.client_key))
     finally:
         state.close()
-
-
-def _templates_are_on() -> bool:
-    try:
-        return user_config().templates is not False
-    except BangerError:  # told by what reads the configuration before anything is made
-        return False

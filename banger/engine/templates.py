@@ -15,6 +15,7 @@ import msgspec
 from banger.engine.known import look_up
 from banger.engine.observe import Emit
 from banger.engine.run import Engine
+from banger.host.config_file import user_config
 from banger.model.digest import Digest
 from banger.model.errors import BangerError, NotFoundError, StoreError
 from banger.model.handles import FrozenVm
@@ -141,6 +142,14 @@ class Templates:
     def _size(self, record: Record) -> int:
         frozen = msgspec.convert(record.output.value, FrozenVm)
         return sum(self._state.cas.disk_bytes(one.digest) for one in (frozen.memory, frozen.devices, frozen.disk))
+
+
+def templates_are_on() -> bool:
+    """Whether the user wants any, as the configuration says."""
+    try:
+        return user_config().templates is not False
+    except BangerError:  # told by what reads the configuration before anything is made
+        return False
 
 
 @asynccontextmanager
