@@ -108,6 +108,7 @@ def _tree() -> LazyGroup:
         "create": Verb("vm_create", "Make a VM and leave it running."),
         "list": Verb("vm_list", "List VMs."),
         "show": Verb("vm_show", "Show one VM."),
+        "fork": Verb("vm_fork", "Start others as what a running VM is now."),
         "start": Verb("vm_start", "Start stopped VMs."),
         "stop": Verb("vm_stop", "Stop VMs, keeping their disks."),
         "restart": Verb("vm_restart", "Stop VMs and start them."),
@@ -160,6 +161,10 @@ def _tree() -> LazyGroup:
         "export": Verb("kernel_export", "Write a kernel into a directory, to be published."),
         "rm": Verb("kernel_rm", "Remove kernels that no VM uses."),
     })  # fmt: skip
+    pool = LazyGroup("pool", "Keep restored VMs ready for whoever asks for one.", {
+        "ls": Verb("pool_ls", "List pools."),
+        "keep": Verb("pool_keep", "Keep so many VMs of a shape ready."),
+    })  # fmt: skip
     daemon = LazyGroup("daemon", "Look at the daemon or stop it; it starts by itself.", {
         "status": Verb("daemon_status", "Say whether the daemon runs, and what it does."),
         "stop": Verb("daemon_stop", "Stop the daemon. VMs stay."),
@@ -193,6 +198,7 @@ def _tree() -> LazyGroup:
         "ssh-config": Verb("ssh_config", "Have `ssh NAME.vm` work for every VM, or no longer."),
         "ssh-proxy": Verb("ssh_proxy", ""),
         "config": config,
+        "pool": pool,
         "doctor": Verb("doctor", "Check whether this machine can run VMs, and how well."),
         "daemon": daemon,
         "completion": Verb("completion", "Print what a shell needs to complete banger's command line."),

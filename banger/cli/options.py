@@ -12,7 +12,7 @@ from banger.cli.forwards import parse_forward
 from banger.cli.sizes import default_image, default_sizes, resolve
 from banger.model.errors import SpecError
 from banger.model.kernel import DEFAULT_KERNEL
-from banger.model.vm import VmRequest, WorkspaceRequest, check_vm_name, format_size
+from banger.model.vm import SetupRequest, VmRequest, WorkspaceRequest, check_vm_name, format_size
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -76,6 +76,13 @@ def vm_options(function: Function) -> Function:
             multiple=True,
             help="Make NODE again, though it is in the cache: one that `plan` shows, such as image.rootfs. Repeatable.",
         ),
+        click.option(
+            "--setup", metavar="CMD", help="Run CMD once, and begin with its disks while its inputs are equal."
+        ),
+        click.option(
+            "--setup-lock", "setup_locks", metavar="FILE", multiple=True, help="A file in PATH that --setup reads."
+        ),
+        click.option("--no-setup", is_flag=True, help="Pass over the set-up that PATH's banger.toml asks for."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -100,6 +107,7 @@ def request_from(options: dict[str, Any], *, ephemeral: bool = False, wait_ssh: 
         nat=options["nat"],
         ports=[parse_forward(text) for text in options["publish"]],
         pull=options["pull"],
+        setup=_setup(options),
     )
 
 
@@ -110,6 +118,17 @@ def absolute_source(text: str) -> str:
         return text
     path, more, wanted = rest.partition(":")
     return f"{kind}:{Path(path).absolute()}{more}{wanted}"
+
+
+def _setup(options: dict[str, Any]) -> SetupRequest | None:
+    command, locks, none = options["setup"], options["setup_locks"], options["no_setup"]
+    if none and command is not None:
+        raise SpecError("--setup and --no-setup exclude each other")
+    if locks and command is None:
+        raise SpecError("--setup-lock needs --setup: it names what that command reads")
+    if command is not None and not command.strip():
+        raise SpecError("--setup is empty", hint="--no-setup for none")
+    return SetupRequest("" if none else command, locks) if none or command is not None else None
 
 
 def _workspace(options: dict[str, Any]) -> WorkspaceRequest | None:

@@ -29,7 +29,8 @@ def command(*, json_output: bool) -> None:
             f"{one.memory_mib} MiB",
             size(one.size_bytes),
             "yes" if one.current else "no",
+            one.setup,
         ]
         for one in templates
     ]
-    print_table(["DIGEST", "IMAGE", "VCPU", "MEMORY", "SIZE", "CURRENT"], rows, right=[2, 3, 4])
+    print_table(["DIGEST", "IMAGE", "VCPU", "MEMORY", "SIZE", "CURRENT", "SETUP"], rows, right=[2, 3, 4])

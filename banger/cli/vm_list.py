@@ -32,16 +32,18 @@ def command(*, states: tuple[str, ...], image: str | None, names_only: bool, jso
             print(vm.name)
     elif vms:
         now = time.time()  # noqa: TID251 - to show an age, here
-        print_table(
-            ["NAME", "STATE", "IMAGE", "SIZES", "ADDRESS", "AGE", "WORKSPACE"],
+        head = ["NAME", "STATE", "IMAGE", "SIZES", "ADDRESS", "AGE", "WORKSPACE"]
+        rows = [
             [
-                [
-                    *(vm.name, vm.state, vm.image, vm.sizes.describe()),
-                    *(vm.address or "", age(now - vm.created_at), vm.workspace or ""),
-                ]
-                for vm in vms
-            ],
-        )
+                *(vm.name, vm.state, vm.image, vm.sizes.describe()),
+                *(vm.address or "", age(now - vm.created_at), vm.workspace or ""),
+            ]
+            for vm in vms
+        ]
+        if any(vm.forked_from for vm in vms):
+            head.append("FORKED FROM")
+            rows = [[*row, vm.forked_from or ""] for row, vm in zip(rows, vms, strict=True)]
+        print_table(head, rows)
 
 
 def _is_wanted(vm: VmView, states: Collection[str], image: str | None) -> bool:

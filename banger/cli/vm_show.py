@@ -36,6 +36,7 @@ def command(name: str, *, json_output: bool) -> None:
         "nat": None if vm.nat else "no",
         "ssh": f"{vm.ssh.user}@{vm.ssh.host}:{vm.ssh.port}" if vm.ssh else None,
         "workspace": vm.workspace,
+        "forked from": vm.forked_from,
         "console": vm.console_log,
     }
     for key, value in lines.items():

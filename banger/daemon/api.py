@@ -15,9 +15,11 @@ from banger.daemon.cache_routes import add_cache_routes
 from banger.daemon.core import Daemon
 from banger.daemon.execution import ExecResponse
 from banger.daemon.failures import Failure, describe
+from banger.daemon.fork_routes import add_fork_routes
 from banger.daemon.image_routes import add_image_routes
 from banger.daemon.kernel_routes import add_kernel_routes
 from banger.daemon.operations import json_value
+from banger.daemon.pool_routes import add_pool_routes
 from banger.daemon.run_routes import add_run_routes
 from banger.daemon.schema import CreateBody, ErrorBody, ShutdownBody, TemplateBody, VmBody
 from banger.daemon.streaming import NdjsonResponse
@@ -68,6 +70,8 @@ def create_app(daemon: Daemon) -> FastAPI:
     add_workspace_routes(app, daemon)
     _add_template_routes(app, daemon)
     add_image_routes(app, daemon)
+    add_fork_routes(app, daemon)
+    add_pool_routes(app, daemon)
     _add_daemon_routes(app, daemon)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _answer_http)

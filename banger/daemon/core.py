@@ -113,6 +113,10 @@ class Daemon:
         """Begin to change a VM."""
         return self._begin(f"change {ref}", lambda emit: self.service.change_vm(ref, change, emit), attached=False)
 
+    def fork(self, ref: str, count: int, name: str | None) -> OperationView:
+        """Begin to fork a VM."""
+        return self._begin(f"fork {ref}", lambda emit: self.service.fork_vm(ref, count, name, emit), attached=False)
+
     def build_template(self, image: str, sizes: Sizes) -> OperationView:
         """Begin to make a template."""
         what = f"make a template of {image}"

@@ -9,7 +9,16 @@ from banger.model.exec import ExecRequest, TerminalSize
 from banger.model.images import Pull
 from banger.model.limits import DISK_BYTES, MEMORY_MIB, VCPUS
 from banger.model.verbs import VmChange
-from banger.model.vm import DEFAULT_IMAGE, LOOPBACK, VM_NAME, Forward, Sizes, VmRequest, WorkspaceRequest
+from banger.model.vm import (
+    DEFAULT_IMAGE,
+    LOOPBACK,
+    VM_NAME,
+    Forward,
+    SetupRequest,
+    Sizes,
+    VmRequest,
+    WorkspaceRequest,
+)
 from banger.model.workspace import PrepareRequest
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -74,6 +83,17 @@ class ChangeBody(Body):
         return VmChange(**self.model_dump())
 
 
+class SetupBody(Body):
+    """A command that prepares the VM's disks once. "": none, whatever the repository says."""
+
+    command: Annotated[str, Field(max_length=4096)]
+    locks: Annotated[list[Text], Field(max_length=100)] = []
+
+    def request(self) -> SetupRequest:
+        """Turn it into what the service takes."""
+        return SetupRequest(self.command, tuple(self.locks))
+
+
 class VmBody(Body):
     """The VM that is asked for."""
 
@@ -90,11 +110,16 @@ class VmBody(Body):
     nat: bool = True
     ports: Annotated[list[ForwardBody], Field(max_length=64)] = []
     pull: Pull = "missing"
+    setup: SetupBody | None = None
+    forked_from: None = None
+    pooled: Literal[False] = False
+    """What a VM is by how it was made, no client says."""
 
     def request(self) -> VmRequest:
         """Turn it into what the service takes."""
         workspace = WorkspaceRequest(**self.workspace.model_dump()) if self.workspace else None
         sizes = Sizes(**self.sizes.model_dump())
+        setup = self.setup.request() if self.setup else None
         return VmRequest(
             sizes,
             self.name,
@@ -109,6 +134,7 @@ class VmBody(Body):
             refresh=self.refresh,
             rebuild=tuple(self.rebuild),
             pull=self.pull,
+            setup=setup,
         )
 
 

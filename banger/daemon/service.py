@@ -23,7 +23,7 @@ from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.kernel import ImportRequest, KernelView
 from banger.model.verbs import ForwardsView, HealthView, PortsView, StatsView, VmChange
-from banger.model.views import CheckView, PlanView, TemplateView
+from banger.model.views import CheckView, PlanView, PoolView, TemplateView
 from banger.model.vm import Forward, Sizes, VmRequest, VmView
 from banger.model.workspace import BranchView, ExportView, PreparedView, PrepareRequest
 
@@ -166,6 +166,18 @@ class Service(VmVerbs, Protocol):
 
     async def cache_prune(self, request: PruneRequest, emit: Emit) -> PruneView:
         """Remove artifacts that nothing needs, as far as the request goes. Operations may run meanwhile."""
+        ...
+
+    async def fork_vm(self, ref: str, count: int, name: str | None, emit: Emit) -> list[VmView]:
+        """Freeze a running VM, which goes on, and start `count` VMs from there. All of them come up, or none stays."""
+        ...
+
+    async def list_pools(self) -> list[PoolView]:
+        """VMs that wait for whoever asks for such a one, by kind."""
+        ...
+
+    async def keep_pool(self, image: str, sizes: Sizes, count: int) -> list[PoolView]:
+        """Have so many of a kind ready from now on; 0 drops those that are."""
         ...
 
     async def list_templates(self) -> list[TemplateView]:

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,21 @@ from banger.engine.again import run_well
 from banger.engine.bench_view import bench_view
 from banger.engine.doctor import check_host
 from banger.engine.faults import checkpoint_from
+from banger.engine.frozen import Frozen
 from banger.engine.image_service import ImageService
 from banger.engine.images import Shelf
 from banger.engine.kernels import Kernels
 from banger.engine.names import pick_name
 from banger.engine.observe import Emit
+from banger.engine.pools import Pools, open_pools
 from banger.engine.preview import preview
 from banger.engine.probe import probe_vm
 from banger.engine.prune import prune
 from banger.engine.recovery import recover
 from banger.engine.run import Engine
+from banger.engine.setups import find_setup, hold_setup
 from banger.engine.tell import run_rows, run_view, why_view
-from banger.engine.templates import FROM_TEMPLATE, Templates, open_templates, templates_are_on
-from banger.engine.verbs import Verbs
+from banger.engine.templates import Templates, open_templates, templates_are_on
 from banger.engine.views import vm_state, vm_view
 from banger.engine.workspaces import Workspaces
 from banger.guest.agents import open_agents
@@ -49,18 +51,19 @@ from banger.model.cache import (
     PruneView,
     VerifyView,
 )
-from banger.model.errors import BangerError, ConflictError, TransientError
+from banger.model.errors import BangerError, ConflictError
 from banger.model.exec import ExecRequest
 from banger.model.handles import CopiedFiles
 from banger.model.history import BenchView, RunRow, RunView, WhyView
 from banger.model.kernel import ImportRequest, KernelView
 from banger.model.kernel_source import KernelChoice
-from banger.model.views import CheckView, PlanView, TemplateView
-from banger.model.vm import Sizes, VmRequest, VmView, check_vm_name
+from banger.model.views import CheckView, PlanView
+from banger.model.vm import VmRequest, VmView, check_vm_name
 from banger.model.workspace import BranchView, ExportView, PreparedView, PrepareRequest
 from banger.plan.create import plan_create
 from banger.plan.kernel import DEFAULT_CHOICE
 from banger.plan.machine import HostFacts
+from banger.plan.setup import Setup
 from banger.plan.start import plan_start
 from banger.store.state import open_state
 from banger.store.vms import VmRecord
@@ -73,7 +76,7 @@ _BENCH_RUNS = 50
 _AGENT_DEADLINE_S = 10.0
 
 
-class EngineService(Verbs):
+class EngineService(Frozen):
     """The one `Service` that is not a fake."""
 
     def __init__(self, engine: Engine, templates: Templates, shelf: Shelf, authorized_key: str) -> None:
@@ -85,6 +88,7 @@ class EngineService(Verbs):
         self._workspaces = Workspaces(engine)
         self.shelf = shelf
         self.images = ImageService(engine, shelf, self._facts)
+        self.pools = Pools(engine, templates, lambda request: self._facts(self._kernels.choice(request)), self._drop)
         self._busy: dict[str, VmState] = {}
         self._locks: dict[str, anyio.Lock] = {}
 
@@ -95,20 +99,25 @@ class EngineService(Verbs):
                 raise refused(forward)
         name = check_vm_name(request.name) if request.name else pick_name(self._state.vms.names())
         await self.shelf.have_for(request, emit, self._facts())
-        vm = uuid.uuid4().hex
+        vm, waited = uuid.uuid4().hex, None
         try:
-            with self._doing(vm, VmState.CREATING):
+            with ExitStack() as held:
                 host = self._facts(self._kernels.choice(request))
+                setup = await hold_setup(self._state, request, emit, held)
+                if setup is None:
+                    waited = self.pools.take(request)
+                vm = waited or vm
+                held.enter_context(self._doing(vm, VmState.CREATING))
                 if request.refresh:
-                    await refresh(self._engine, plan_create(request, vm=vm, name=name, host=host), emit)
-                if not await self._restore(request, vm, name, host, emit):
-                    plan = plan_create(request, vm=vm, name=name, host=host)
-                    values = await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
-                    self._tell_skipped(values, emit)
-                    if not request.cold:
-                        self._templates.make_behind(request.image, request.sizes, host)
+                    await refresh(self._engine, plan_create(request, vm=vm, name=name, host=host, setup=setup), emit)
+                if not await self._restore(request, vm, name, host, emit, setup):
+                    if waited:
+                        await self._drop(vm)
+                    await self._boot(request, vm, name, host, emit, setup)
                 self._kernels.keep(request)
         except BangerError as error:
+            if waited:  # what was there before is there still
+                await self._drop(vm)
             self._name_vm(error, vm, name)
             raise
         except anyio.get_cancelled_exc_class():
@@ -117,24 +126,15 @@ class EngineService(Verbs):
             raise
         return await self.show_vm(vm)
 
-    async def _restore(self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit) -> bool:
-        """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
-        is_cold = request.cold or request.rebuild  # a template stands on what was made before
-        template = None if is_cold else self._templates.find(request.image, request.sizes, host)
-        if template is None:
-            return False
-        try:
-            plan = plan_create(request, vm=vm, name=name, host=host, from_template=True)
-            self._tell_skipped(await self._engine.run(plan, emit), emit)
-        except BangerError as error:
-            if isinstance(error, TransientError) or error.node not in FROM_TEMPLATE:
-                raise
-            self._templates.forget(template, error.message)
-            said = error.message.partition("\n")[0]
-            text = f"the template of this VM cannot be used and is forgotten ({said}); booting instead"
-            emit({"event": "notice", "at": self._state.clock.monotonic(), "text": text})
-            return False
-        return True
+    async def _boot(
+        self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit, setup: Setup | None
+    ) -> None:
+        """Make a VM that boots, and behind it a template for the next one."""
+        plan = plan_create(request, vm=vm, name=name, host=host, setup=setup)
+        values = await run_well(self._engine, plan, emit, nodes_called(plan, request.rebuild))
+        self._tell_skipped(values, emit)
+        if not request.cold:
+            self._templates.make_behind(request.image, request.sizes, host, setup)
 
     async def start_vm(self, ref: str, emit: Emit) -> VmView:
         """Start a stopped VM; a running one is left alone."""
@@ -171,7 +171,8 @@ class EngineService(Verbs):
 
     async def list_vms(self) -> list[VmView]:
         """All VMs, the oldest first."""
-        return [vm_view(self._state, record, self._busy.get(record.id)) for record in self._state.vms.all()]
+        records = [record for record in self._state.vms.all() if not record.request.pooled]
+        return [vm_view(self._state, record, self._busy.get(record.id)) for record in records]
 
     async def show_vm(self, ref: str) -> VmView:
         """One VM."""
@@ -207,27 +208,15 @@ class EngineService(Verbs):
         if name in self._state.vms.names():
             raise ConflictError(f"there is a VM called {name} already", hint=f"banger vm show {name}")
         host = self._facts(self._kernels.choice(request))
+        setup = await find_setup(self._state, request, keep=False)
         if request.refresh:
-            await refresh(self._engine, plan_create(request, vm="0" * 32, name=name, host=host), lambda _: None)
+            asked = plan_create(request, vm="0" * 32, name=name, host=host, setup=setup)
+            await refresh(self._engine, asked, lambda _: None)
         is_cold = request.cold or request.rebuild
-        from_template = not is_cold and self._templates.find(request.image, request.sizes, host) is not None
-        plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template)
+        from_template = not is_cold and self._templates.find(request.image, request.sizes, host, setup) is not None
+        plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template, setup=setup)
         self._engine.refuse_what_cannot_fit(plan.graph())
         return preview(self._state, plan, self._engine.capacities, nodes_called(plan, request.rebuild))
-
-    async def list_templates(self) -> list[TemplateView]:
-        """Frozen VMs, the one that was used last first."""
-        return self._templates.all(self._facts())
-
-    async def build_template(self, image: str, sizes: Sizes, emit: Emit) -> TemplateView:
-        """Freeze a VM of a shape, unless there is one."""
-        return await self._templates.make(image, sizes, self._facts(), emit)
-
-    async def remove_template(self, prefix: str) -> TemplateView:
-        """Remove a frozen VM; VMs that were started from it go on."""
-        if self._busy or self._templates.is_busy:
-            raise ConflictError("an operation is running; no template can be removed now", hint="banger vm list")
-        return self._templates.remove(prefix, self._facts())
 
     async def list_kernels(self) -> list[KernelView]:
         """Every kernel that a VM could have."""
@@ -391,6 +380,8 @@ async def open_service(state_dir: Path) -> AsyncIterator[EngineService]:
             engine = Engine(state, checkpoint=checkpoint_from(os.environ), connections=agents)
             await recover(engine, lambda _: None)
             async with open_templates(engine, templates_are_on) as templates:
-                yield EngineService(engine, templates, Shelf(engine), await ensure_key_pair(state.client_key))
+                service = EngineService(engine, templates, Shelf(engine), await ensure_key_pair(state.client_key))
+                async with open_pools(service.pools):
+                    yield service
     finally:
         state.close()

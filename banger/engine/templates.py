@@ -4,9 +4,10 @@ A template is an artifact like any other: what is said of one here is read from 
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -16,15 +17,18 @@ from banger.engine.known import look_up
 from banger.engine.observe import Emit
 from banger.engine.run import Engine
 from banger.host.config_file import user_config
-from banger.model.digest import Digest
+from banger.model.digest import Digest, digest_of_value
 from banger.model.errors import BangerError, NotFoundError, StoreError
-from banger.model.handles import FrozenVm
+from banger.model.handles import FrozenVm, LockFile
 from banger.model.views import TemplateView
 from banger.model.vm import Sizes
+from banger.plan import Plan
 from banger.plan.machine import HostFacts
+from banger.plan.setup import Setup
 from banger.plan.template import TEMPLATE_NODE, plan_template
 from banger.store.actions import Record
 from banger.store.state import State
+from banger.tasks.vm_setup import VmSetup
 
 log = logging.getLogger(__name__)
 
@@ -53,22 +57,29 @@ class Templates:
         """Whether one is being made."""
         return bool(self._under_way)
 
-    def find(self, image: str, sizes: Sizes, host: HostFacts) -> Digest | None:
+    def find(self, image: str, sizes: Sizes, host: HostFacts, setup: Setup | None = None) -> Digest | None:
         """The action digest of a template that is there for such a VM."""
-        digest, is_there = self._look(image, sizes, host)
+        digest, is_there = self._look(image, sizes, host, setup)
         return digest if is_there and self._is_on() else None
+
+    def current(self, image: str, sizes: Sizes, host: HostFacts) -> Digest | None:
+        """The digest of what a template's node puts out that is there for such a VM; as `find`, but for the value."""
+        plan = plan_template(image, sizes, host=host)
+        output = look_up(self._state, plan, plan.graph()).outputs.get(TEMPLATE_NODE)
+        return digest_of_value(output.value) if output is not None and self._is_on() else None
 
     def forget(self, digest: Digest, reason: str) -> None:
         """Drop a template that turned out to be of no use: the next VM of its kind boots, and a new one is made."""
         log.warning("template.forgotten digest=%s reason=%s", digest, reason)
         self._state.actions.forget(digest)
 
-    def make_behind(self, image: str, sizes: Sizes, host: HostFacts) -> None:
+    def make_behind(self, image: str, sizes: Sizes, host: HostFacts, setup: Setup | None = None) -> None:
         """Make a template when nobody waits for it. One that is there, or under way, is not made again."""
-        digest, is_there = self._look(image, sizes, host)
+        digest, is_there = self._look(image, sizes, host, setup)
         if self._is_on() and not is_there and digest not in self._under_way:
             self._under_way.add(digest)
-            self._group.start_soon(self._make_quietly, image, sizes, host, digest)
+            plan = plan_template(image, sizes, host=host, setup=setup)
+            self._group.start_soon(self._make_quietly, plan, digest)
 
     async def make(self, image: str, sizes: Sizes, host: HostFacts, emit: Emit) -> TemplateView:
         """Make a template and say what it is; one that is there is not made again."""
@@ -99,17 +110,20 @@ class Templates:
                 self._state.cas.remove(artifact)
         return view
 
-    async def _make_quietly(self, image: str, sizes: Sizes, host: HostFacts, digest: Digest | None) -> None:
+    async def _make_quietly(self, plan: Plan, digest: Digest | None) -> None:
+        what = plan.graph().nodes[TEMPLATE_NODE].label
         try:
-            await self._engine.run(plan_template(image, sizes, host=host), lambda _: None)
-            log.info("template.made image=%s vcpus=%d memory_mib=%d", image, sizes.vcpus, sizes.memory_mib)
+            await self._engine.run(plan, lambda _: None)
+            log.info("template.made what=%s", what)
         except BangerError as error:
-            log.warning("template.failed image=%s reason=%s", image, error.message)
+            log.warning("template.failed what=%s reason=%s", what, error.message)
         finally:
             self._under_way.discard(digest)
 
-    def _look(self, image: str, sizes: Sizes, host: HostFacts) -> tuple[Digest | None, bool]:
-        plan = plan_template(image, sizes, host=host)
+    def _look(
+        self, image: str, sizes: Sizes, host: HostFacts, setup: Setup | None = None
+    ) -> tuple[Digest | None, bool]:
+        plan = plan_template(image, sizes, host=host, setup=setup)
         known = look_up(self._state, plan, plan.graph())
         return known.digests.get(TEMPLATE_NODE), TEMPLATE_NODE in known.outputs
 
@@ -120,7 +134,8 @@ class Templates:
         document = self._state.actions.document(record.digest) or {}
         params = msgspec.convert(document.get("params", {}), _Shape)
         image = record.label.partition(",")[0]
-        sizes = Sizes(params.vcpus, params.memory_mib, 0)
+        setup, work_bytes = self._setup_of(document)
+        sizes = Sizes(params.vcpus, params.memory_mib, work_bytes)
         return TemplateView(
             digest=record.digest,
             image=image,
@@ -129,15 +144,25 @@ class Templates:
             size_bytes=self._size(record),
             created_at=record.made_at,
             last_used_at=record.used_at,
-            current=self._is_current(record, image, sizes, host),
+            current=self._is_current(record, image, sizes, host, setup),
+            setup=setup.label if setup else "",
         )
 
-    def _is_current(self, record: Record, image: str, sizes: Sizes, host: HostFacts) -> bool:
+    def _is_current(self, record: Record, image: str, sizes: Sizes, host: HostFacts, setup: Setup | None) -> bool:
         """Whether a VM of the usual kernel, or of one that the user keeps, would start from it."""
         kernels = [host.kernel, *(kernel.choice for kernel in self._state.kernels.all())]
         return any(
-            self._look(image, sizes, replace(host, kernel=kernel)) == (record.digest, True) for kernel in kernels
+            self._look(image, sizes, replace(host, kernel=kernel), setup) == (record.digest, True) for kernel in kernels
         )
+
+    def _setup_of(self, document: Mapping[str, Any]) -> tuple[Setup | None, int]:
+        """What prepared a template's disk, and on a work disk of which size: from the record of the node before it."""
+        wanted = document.get("inputs", {}).get("setup")
+        for record in self._state.actions.all() if wanted else ():
+            if record.kind == VmSetup.kind and record.output.digest == wanted:
+                made = msgspec.convert((self._state.actions.document(record.digest) or {}).get("params"), _SetupParams)
+                return Setup(made.command, made.locks), made.work_bytes
+        return (Setup("?", None) if wanted else None), 0
 
     def _size(self, record: Record) -> int:
         frozen = msgspec.convert(record.output.value, FrozenVm)
@@ -165,3 +190,9 @@ async def open_templates(engine: Engine, is_on: Callable[[], bool]) -> AsyncIter
 class _Shape(msgspec.Struct):
     vcpus: int = 0
     memory_mib: int = 0
+
+
+class _SetupParams(msgspec.Struct):
+    command: str
+    work_bytes: int
+    locks: tuple[LockFile, ...] | None = None

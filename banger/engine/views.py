@@ -62,6 +62,7 @@ def vm_view(state: State, record: VmRecord, busy: VmState | None) -> VmView:
         address=own_address(leases.values()) if running else None,
         nat=record.request.nat,
         ports=record.request.ports,
+        forked_from=record.request.forked_from,
     )
 
 

@@ -13,7 +13,8 @@ import anyio.from_thread
 import anyio.to_thread
 
 from banger.ext4.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
-from banger.host.process import run
+from banger.host.confined import run_confined
+from banger.host.process import Finished, run
 from banger.host.sparse import copy_sparse
 from banger.host.tools import get_tool
 from banger.model.errors import HostError, NotFoundError, SpecError
@@ -34,17 +35,18 @@ async def clone_sparse(src: Path, dest: Path) -> None:
     await anyio.to_thread.run_sync(_clone, src, dest)
 
 
-async def grow(image: Path, size_bytes: int) -> None:
+async def grow(image: Path, size_bytes: int, *, foreign: bool = False) -> None:
     """Grow an image and its file system to `size_bytes`; one of this size already is only checked.
 
-    An image that its guest did not unmount is repaired first, as at a boot. Raises NotFoundError if there is no such
+    An image that its guest did not unmount is repaired first, as at a boot. `foreign`: a guest has written it, so that
+    e2fsprogs must be able to reach nothing else. Raises NotFoundError if there is no such
     file, SpecError if it is no ext4 or is larger, HostError if it cannot be repaired or resize2fs fails.
     """
     is_clean = await anyio.to_thread.run_sync(_prepare, image, size_bytes)
     if not is_clean:
-        await _repair(image)
+        await _repair(image, size_bytes, foreign=foreign)
     # -f: resize2fs wants a full e2fsck of whatever was mounted since the last one; the state was looked at above.
-    resized = await run([get_tool("resize2fs"), "-f", image], deadline_s=_DEADLINE_S)
+    resized = await _run("resize2fs", "-f", image, size_bytes, foreign=foreign)
     resized.check(f"{image}: cannot be grown to {size_bytes} bytes")
 
 
@@ -52,11 +54,11 @@ async def repair(image: Path) -> None:
     """See to it that an image is as one that its guest has unmounted. Raises SpecError, HostError."""
     size_bytes = image.stat().st_size  # noqa: ASYNC240 - a look
     if not await anyio.to_thread.run_sync(_prepare, image, size_bytes):
-        await _repair(image)
+        await _repair(image, size_bytes, foreign=False)
 
 
-async def _repair(image: Path) -> None:
-    checked = await run([get_tool("e2fsck"), "-fp", image], deadline_s=_DEADLINE_S)
+async def _repair(image: Path, size_bytes: int, *, foreign: bool) -> None:
+    checked = await _run("e2fsck", "-fp", image, size_bytes, foreign=foreign)
     if checked.status > _E2FSCK_FIXED:
         raise HostError(
             f"{image}: the file system is damaged and e2fsck cannot repair it alone", hint=f"e2fsck -f {image}"
@@ -70,6 +72,12 @@ def check_ext4(image: Path) -> None:
             _is_clean(file.read(SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES), image)
     except OSError as error:
         raise HostError(f"{image}: cannot be read: {error.strerror}") from error
+
+
+async def _run(tool: str, option: str, image: Path, size_bytes: int, *, foreign: bool) -> Finished:
+    if foreign:
+        return await run_confined(get_tool(tool), [option], image, file_bytes=size_bytes, deadline_s=_DEADLINE_S)
+    return await run([get_tool(tool), option, image], deadline_s=_DEADLINE_S)
 
 
 def _clone(src: Path, dest: Path) -> None:

@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 _FICLONE: Final = 0x40049409  # linux/fs.h
@@ -36,32 +36,40 @@ def reflink(source: int, target: int) -> bool:
     return True
 
 
-def _copy_data(source: int, target: int, between: Callable[[], None]) -> None:
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
+def data_extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each run of data between the holes of a file. Raises OSError."""
+    size = os.fstat(descriptor).st_size
     end = 0
     while end < size:
         try:
-            start = os.lseek(source, end, os.SEEK_DATA)
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nothing but a hole up to the end
                 return
             raise
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        _copy_range(source, target, (start, end), between)
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
 
 
-def _copy_range(source: int, target: int, extent: tuple[int, int], between: Callable[[], None]) -> None:
+def _copy_data(source: int, target: int, between: Callable[[], None]) -> None:
+    os.ftruncate(target, os.fstat(source).st_size)
+    for extent in data_extents(source):
+        copy_range(source, target, extent, extent[0], between)
+
+
+def copy_range(source: int, target: int, extent: tuple[int, int], to: int, between: Callable[[], None]) -> None:
+    """Copy bytes from begin to end of `extent` to the offset `to`, in the kernel where it can. Raises OSError."""
     start, end = extent
     while start < end:
         between()
         length = min(end - start, _CHUNK_BYTES)
         try:
-            done = os.copy_file_range(source, target, length, start, start)
+            done = os.copy_file_range(source, target, length, start, to)
         except OSError as error:
             if error.errno not in _NO_KERNEL_COPY:
                 raise
-            done = os.pwrite(target, os.pread(source, length, start), start)
+            done = os.pwrite(target, os.pread(source, length, start), to)
         if not done:
             raise OSError(errno.EIO, "the source became shorter")
         start += done
+        to += done

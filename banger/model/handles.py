@@ -117,12 +117,30 @@ class UserNet(msgspec.Struct, frozen=True):
     restricted: bool = False
 
 
+class LockFile(msgspec.Struct, frozen=True):
+    """A file of the user's checkout that a set-up reads: its path below the root, and its content."""
+
+    path: str
+    file: File
+
+
+class FrozenDisks(msgspec.Struct, frozen=True):
+    """A guest's disks as a set-up left them: what it wrote to the root disk (no base), and the work disk, packed."""
+
+    root: File
+    work: File
+
+
 class FrozenVm(msgspec.Struct, frozen=True):
-    """A booted guest, frozen: memory (sparse), state of the devices, and what it wrote to its root disk (no base)."""
+    """A guest, frozen: memory (sparse), state of the devices, and what it wrote to its root disk (no base).
+
+    `work`: its work disk, packed; None: it had none of its own yet.
+    """
 
     memory: File
     devices: File
     disk: File
+    work: File | None = None
 
 
 class RunningVm(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ Times are seconds; points in time are seconds since the epoch.
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from banger.model.vm import Sizes
+
 CacheState: TypeAlias = Literal[
     "hit",  # the artifact is in the CAS
     "miss",  # it would be made
@@ -81,6 +83,18 @@ class TemplateView:
     created_at: float
     last_used_at: float
     current: bool
+    setup: str = ""
+    """What has prepared its disk: a command and its files; "": nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """VMs of a kind that wait for whoever asks for one: how many are ready, and how many are wanted."""
+
+    image: str
+    sizes: Sizes
+    count: int
+    ready: int
 
 
 @dataclass(frozen=True, slots=True)

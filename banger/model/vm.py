@@ -62,6 +62,17 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class SetupRequest:
+    """A command that prepares a VM's disks once. `command` "": none, whatever the repository's banger.toml says.
+
+    `locks`: files of the checkout that the command reads, relative to its root; none: those that are known by name.
+    """
+
+    command: str
+    locks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VmRequest:
     """Everything that `vm create` and `vm run` ask of the daemon. `name` None: the daemon picks one."""
 
@@ -87,6 +98,12 @@ class VmRequest:
     """Nodes, or kinds of them, to be made again though their results are in the cache."""
     pull: Pull = "missing"
     """Whether a registry is asked what the image's name means now."""
+    setup: SetupRequest | None = None
+    """None: what the repository's banger.toml says, if there is one."""
+    forked_from: str | None = None
+    """The VM as which this one began, by its name then."""
+    pooled: bool = False
+    """It waits for somebody to ask for such a VM, and is nobody's so far."""
 
     def lasting(self) -> "VmRequest":
         """What is kept of it with the VM: how it was to be made that one time is not."""
@@ -125,6 +142,7 @@ class VmView:
     """Its own loopback address, on which its ports can be reached (`vm ports`)."""
     nat: bool = True
     ports: list[Forward] = field(default_factory=list)
+    forked_from: str | None = None
 
 
 def check_vm_name(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from banger.model.config import FileSync
 from banger.model.handles import CopiedFiles, File, FrozenVm, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.model.kernel_source import KernelChoice
-from banger.model.vm import Sizes, VmRequest
+from banger.model.vm import VmRequest
 from banger.plan import Plan
 from banger.plan.image import ImageBook, OwnImages
 from banger.plan.kernel import DEFAULT_CHOICE, add_kernel
@@ -50,11 +50,16 @@ class Ground:
 
 def add_ground(plan: Plan, host: HostFacts) -> Ground:
     """Add VMM, kernel and initramfs."""
-    vmm = plan.add(AskHostVmm(boot_id=host.boot_id, binary_stamp=host.vmm_stamp))
+    vmm = add_vmm_query(plan, host)
     kernel = add_kernel(plan, host.kernel)
     programs = plan.add(AskGuestPrograms(stamp=host.programs_stamp))
     initramfs = plan.add(BuildInitramfs(kernel=kernel, programs=programs))
     return Ground(vmm, kernel, initramfs)
+
+
+def add_vmm_query(plan: Plan, host: HostFacts) -> Ref[HostVmm]:
+    """Add the question which VMM it is."""
+    return plan.add(AskHostVmm(boot_id=host.boot_id, binary_stamp=host.vmm_stamp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +85,25 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
 
     With a `template` the guest goes on from there; without one it boots.
     """
-    sizes = request.sizes
-    net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
-    boot = _add_vmm(plan, ground, vm, sizes, net, after, template)
+    boot, net = add_vmm(plan, ground, vm, request, after, template)
     if request.ports:
         plan.add(NetForward(vm=vm, forwards=tuple(request.ports), boot=boot))
+    work_bytes = request.sizes.disk_bytes if template else None
+    return add_guest(plan, host, vm, name, boot, net, restored=template is not None, work_bytes=work_bytes)
+
+
+def add_guest(  # noqa: PLR0913 - what a guest is told
+    plan: Plan,
+    host: HostFacts,
+    vm: str,
+    name: str,
+    boot: Ref[RunningVm],
+    net: Ref[UserNet],
+    *,
+    restored: bool,
+    work_bytes: int | None,
+) -> Session:
+    """Add the wait for the agent, and what makes the guest itself. `work_bytes`: of a disk that it mounts only now."""
     agent = plan.add(GuestAgent(vm=vm, boot=boot))
     # In this order: keys and connections that the identity brings must not come from the template's random numbers.
     entropy = plan.add(GuestEntropy(vm=vm, boot=boot), after=[agent])
@@ -95,8 +114,8 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
             hostname=name,
             authorized_key=host.authorized_key,
             boot=boot,
-            work_bytes=sizes.disk_bytes if template else None,
-            net=net if template else None,
+            work_bytes=work_bytes,
+            net=net if restored else None,
         ),
         after=[clock],
     )
@@ -118,19 +137,20 @@ def add_files(
     return plan.add(task, after=[after])
 
 
-def _add_vmm(
+def add_vmm(
     plan: Plan,
     ground: Ground,
     vm: str,
-    sizes: Sizes,
-    net: Ref[UserNet],
+    request: VmRequest,
     after: list[Ref[Any]],
     template: Ref[FrozenVm] | None,
-) -> Ref[RunningVm]:
-    vcpus, memory_mib = sizes.vcpus, sizes.memory_mib
+) -> tuple[Ref[RunningVm], Ref[UserNet]]:
+    """Add network and VMM."""
+    vcpus, memory_mib = request.sizes.vcpus, request.sizes.memory_mib
+    net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
     if template is not None:
         restore = VmRestore(vm=vm, vcpus=vcpus, memory_mib=memory_mib, vmm=ground.vmm, template=template, net=net)
-        return plan.add(restore, after=after)
+        return plan.add(restore, after=after), net
     boot = VmBoot(
         vm=vm,
         vcpus=vcpus,
@@ -140,4 +160,4 @@ def _add_vmm(
         initramfs=ground.initramfs,
         net=net,
     )
-    return plan.add(boot, after=after)
+    return plan.add(boot, after=after), net

@@ -25,7 +25,7 @@ _DEFLATED = b"x"
 """How zlib's stream begins (RFC 1950 §2.2, with the window that it uses unless told otherwise), and no JSON does."""
 NEWEST = "last"
 """Stands for the newest run that made or started a VM: not for its deletion, nor for a template made behind it."""
-BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "refresh", "vm.template"))
+BY_THE_WAY = frozenset(("vm.delete", "vm.stop", "recover", "refresh", "vm.template", "vm.freeze"))
 """Sorts of runs that nobody means who says no more."""
 
 

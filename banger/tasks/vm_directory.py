@@ -4,17 +4,16 @@ from typing import ClassVar
 
 from banger.model.action import Scope
 from banger.store.scratch import remove_tree
-from banger.tasks import Context, Effect, Ref
+from banger.tasks import Context, Effect
 
 
 class VmDirectory(Effect[str], frozen=True, kw_only=True):
     """A directory named after the VM's id, mode 0700."""
 
     kind: ClassVar[str] = "vm.directory"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = Scope.VM
     vm: str
-    record: Ref[str]
 
     async def probe(self, ctx: Context, value: str) -> bool:
         """Whether it is there."""

@@ -8,11 +8,11 @@ import anyio.to_thread
 from banger.guest.channel import AgentChannel
 from banger.host.pidfd import ProcessIdentity
 from banger.model.action import MEMORY, Needs
-from banger.model.handles import File, FrozenVm, HostVmm, KernelFiles
+from banger.model.handles import File, FrozenDisks, FrozenVm, HostVmm, KernelFiles
 from banger.tasks import Build, Context, Ref
 from banger.vm import AGENT_SOCKET, Accelerator, Machine, UserNetwork
 from banger.vm.alive import while_alive
-from banger.vm.disks import create_empty, create_overlay
+from banger.vm.disks import create_empty, create_overlay, lay_delta
 from banger.vm.ports import free_port
 from banger.vm.qcow2 import set_backing
 from banger.vm.qemu import Qemu
@@ -34,7 +34,7 @@ class VmTemplate(Build[FrozenVm], frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "vm.template"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(pools=(("vmm", 1),))
     deadline_s: ClassVar[int] = 420
     vcpus: int
@@ -45,6 +45,8 @@ class VmTemplate(Build[FrozenVm], frozen=True, kw_only=True):
     kernel: Ref[KernelFiles]
     initramfs: Ref[File]
     image: Ref[File]
+    setup: Ref[FrozenDisks] | None = None
+    """What has prepared the root disk."""
 
     def claims(self) -> Needs:
         """A launch, and the guest's memory."""
@@ -55,7 +57,11 @@ class VmTemplate(Build[FrozenVm], frozen=True, kw_only=True):
         directory = ctx.scratch / "vm"
         directory.mkdir(mode=0o700)
         image = ctx.value(self.image)
-        await create_overlay(ctx.path(image), directory / ROOT_FILE)
+        if self.setup is None:
+            await create_overlay(ctx.path(image), directory / ROOT_FILE)
+        else:
+            delta = ctx.path(ctx.value(self.setup).root)
+            await anyio.to_thread.run_sync(lay_delta, delta, ctx.path(image), directory / ROOT_FILE)
         create_empty(directory / WORK_FILE, STAND_IN_BYTES)
         machine = self._machine(ctx, directory, image.size)
         templates, memory, devices = QemuTemplates(Qemu.installed()), ctx.scratch / "memory", ctx.scratch / "devices"
@@ -73,7 +79,7 @@ class VmTemplate(Build[FrozenVm], frozen=True, kw_only=True):
     def _keep(self, ctx: Context, memory: Path, devices: Path, disk: Path) -> FrozenVm:
         frozen = FrozenVm(ctx.keep(memory), ctx.keep(devices), ctx.keep(disk))
         # QEMU opens memory for writing even where it maps it privately (until 8.2, which can be told not to).
-        ctx.path(frozen.memory).chmod(0o600)
+        ctx.state.cas.let_write(frozen.memory.digest)
         return frozen
 
     def _machine(self, ctx: Context, directory: Path, root_bytes: int) -> Machine:

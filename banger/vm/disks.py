@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
 
+from banger.host.sparse import copy_sparse
 from banger.model.errors import HostError
 from banger.vm.qcow2 import read_overlay, set_backing, write_overlay
 
@@ -44,6 +46,16 @@ def lay_delta(delta: Path, base: Path, dest: Path) -> None:
         raise HostError(f"disk {dest}: {error.strerror}") from error
     finally:
         made.unlink(missing_ok=True)
+
+
+def copy_overlay(source: Path, dest: Path, between: Callable[[], None]) -> None:
+    """Make a copy of an overlay, without a base; `dest` must not exist. Nobody may write to it. Raises HostError."""
+    try:
+        with source.open("rb") as inner, dest.open("xb") as outer:
+            copy_sparse(inner.fileno(), outer.fileno(), between)
+    except OSError as error:
+        raise HostError(f"disk {source}: cannot be copied: {error.strerror}") from error
+    set_backing(dest, None)
 
 
 def _check_base(base: Path, size_bytes: int | None) -> int:

@@ -39,8 +39,9 @@ class Qemu:
     def __init__(self, binary: Path, prlimit: Path) -> None:
         self._binary = binary
         self._prlimit = prlimit
-        # Nobody waits for a machine that is only made to be frozen, and nobody would find it after our death.
-        self._behind_us = (str(get_tool("setpriv")), "--pdeathsig=KILL", str(get_tool("nice")), "-n10")
+        self._with_us = (str(get_tool("setpriv")), "--pdeathsig=KILL")
+        # Nobody waits for a machine that is only made to be frozen.
+        self._behind = (str(get_tool("nice")), "-n10")
 
     @classmethod
     def installed(cls) -> "Qemu":
@@ -77,8 +78,10 @@ class Qemu:
         if running:
             raise ConflictError(f"VM {machine.vm_id} runs already as process {running[0].pid}")
         argv = qemu_argv(machine, self._binary, memory)
-        if ends_with_us or (memory is not None and memory.use is MemoryUse.FREEZE):
-            argv = (*self._behind_us, *argv)
+        if memory is not None and memory.use is MemoryUse.FREEZE:
+            argv = (*self._with_us, *self._behind, *argv)
+        elif ends_with_us:
+            argv = (*self._with_us, *argv)
         for log in (console_log(machine), _vmm_log(machine)):
             log.create()
         # A socket of an earlier process would let us take its end for a refusal of this one.

@@ -31,7 +31,7 @@ _ASK_AGAIN_S = 0.002
 _CHUNK_BYTES = 1024 * 1024
 _VARIANTS = ((Accelerator.KVM, None), (Accelerator.TCG, 1_000_000), (Accelerator.TCG, None))
 """Accelerators, and whether the time stamp counter's rate is known: each has a command line of its own."""
-_IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
+IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 
 
 class QemuTemplates:
@@ -59,14 +59,14 @@ class QemuTemplates:
     async def freeze(self, machine: Machine, process: ProcessIdentity, devices: Path, *, deadline_s: float) -> None:
         """Stop the guest, write the state of its devices to a file, end QEMU, and take the zeroes out of its memory."""
         try:
-            with anyio.fail_after(deadline_s), _listener(machine.vm_dir) as listener:
+            with anyio.fail_after(deadline_s), listener(machine.vm_dir) as (socket_, name):
                 async with connect_qmp(machine.vm_dir / MONITOR_SOCKET) as client:
                     await client.execute("stop")
-                    await client.execute("migrate-set-capabilities", _IGNORE_SHARED)
+                    await client.execute("migrate-set-capabilities", IGNORE_SHARED)
                     async with anyio.create_task_group() as group:
-                        group.start_soon(_receive, listener, devices)
-                        await client.execute("migrate", {"uri": f"unix:{_SOCKET}"})
-                        await _wait_migrated(client)
+                        group.start_soon(receive, socket_, devices)
+                        await client.execute("migrate", {"uri": f"unix:{name}"})
+                        await wait_migrated(client)
                     await client.execute("quit")
                 with open_process(process) as held:
                     if held is not None:
@@ -114,7 +114,7 @@ async def finish_memory(memory: Path) -> None:
 
 async def _load(machine: Machine, devices: int, replaced: Sequence[str]) -> None:
     async with connect_qmp(machine.vm_dir / MONITOR_SOCKET) as client:
-        await client.execute("migrate-set-capabilities", _IGNORE_SHARED)
+        await client.execute("migrate-set-capabilities", IGNORE_SHARED)
         await client.execute("migrate-incoming", {"uri": f"fd:{devices}"})
         status = await _wait_loaded(client)
         if status not in {"paused", "postmigrate"}:
@@ -135,7 +135,8 @@ async def _wait_loaded(client: QmpClient) -> object:
         await anyio.sleep(_ASK_AGAIN_S)
 
 
-async def _wait_migrated(client: QmpClient) -> None:
+async def wait_migrated(client: QmpClient) -> None:
+    """Return when QEMU has written its state. Raises HostError if it cannot."""
     while True:
         answer = await client.execute("query-migrate")
         status = answer.get("status") if isinstance(answer, dict) else None
@@ -147,24 +148,25 @@ async def _wait_migrated(client: QmpClient) -> None:
 
 
 @contextlib.contextmanager
-def _listener(directory: Path) -> Iterator[socket.socket]:
-    """Listen in a directory, through its descriptor: a socket's path has 107 bytes at most."""
+def listener(directory: Path) -> Iterator[tuple[socket.socket, str]]:
+    """Listen in a directory, through its descriptor: a path has 107 bytes at most. Gives the name there, too."""
     folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    listener = socket.socket(socket.AF_UNIX)
+    server = socket.socket(socket.AF_UNIX)
     try:
-        listener.setblocking(False)
-        listener.bind(f"/proc/self/fd/{folder}/{_SOCKET}")
-        listener.listen(1)
-        yield listener
+        server.setblocking(False)
+        server.bind(f"/proc/self/fd/{folder}/{_SOCKET}")
+        server.listen(1)
+        yield server, _SOCKET
     finally:
-        listener.close()
+        server.close()
         os.close(folder)
         (directory / _SOCKET).unlink(missing_ok=True)
 
 
-async def _receive(listener: socket.socket, into: Path) -> None:
-    await anyio.wait_readable(listener)
-    connection, _ = listener.accept()
+async def receive(server: socket.socket, into: Path, limit_bytes: int = _STATE_LIMIT_BYTES) -> None:
+    """Take the one connection that comes, and write what it sends to a new file. Raises HostError if it is too much."""
+    await anyio.wait_readable(server)
+    connection, _ = server.accept()
     size = 0
     with connection, into.open("xb") as file:
         connection.setblocking(False)
@@ -174,6 +176,6 @@ async def _receive(listener: socket.socket, into: Path) -> None:
             if not chunk:
                 return
             size += len(chunk)
-            if size > _STATE_LIMIT_BYTES:
-                raise HostError(f"QEMU's state is larger than {_STATE_LIMIT_BYTES} bytes")
+            if size > limit_bytes:
+                raise HostError(f"QEMU's state is larger than {limit_bytes} bytes")
             file.write(chunk)

@@ -33,7 +33,7 @@ from banger.model.cache import (
 from banger.model.errors import ActionError, ConflictError, NotFoundError
 from banger.model.exec import ExecRequest
 from banger.model.history import BenchView, RunRow, RunView, WhyView
-from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, TemplateView
+from banger.model.views import CacheState, CheckView, PlanNodeView, PlanView, PoolView, TemplateView
 from banger.model.vm import Forward, Sizes, SshEndpoint, VmRequest, VmView
 from banger.model.workspace import (
     BranchView,
@@ -109,6 +109,23 @@ class FakeService(FakeVerbs, FakeKernels):
             await anyio.sleep(60)
         del self._vms[vm.id]
         self._save()
+
+    async def fork_vm(self, ref: str, count: int, name: str | None, emit: Emit) -> list[VmView]:
+        self._note("fork_vm", [ref, count, name])
+        parent = self._get(ref)
+        views = []
+        for number in range(1, count + 1):
+            forked = name if name and count == 1 else f"{name or parent.name + '-fork'}-{number}"
+            vm_id = f"{len(self._vms) + 1:08x}"
+            views.append(self._put(replace(parent, id=vm_id, name=forked, forked_from=parent.name)))
+        return views
+
+    async def list_pools(self) -> list[PoolView]:
+        return []
+
+    async def keep_pool(self, image: str, sizes: Sizes, count: int) -> list[PoolView]:
+        self._note("keep_pool", [image, asdict(sizes), count])
+        return [PoolView(image, sizes, count, 0)]
 
     async def list_vms(self) -> list[VmView]:
         return list(self._vms.values())
