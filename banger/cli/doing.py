@@ -14,6 +14,7 @@ DOING = {
     "guest.ssh": "waiting for the guest's SSH",
     "host.vmm": "looking at the host's QEMU and KVM",
     "image.bootstrap": "installing the image's packages",
+    "image.bundle": "fetching the image",
     "image.disk": "taking a disk of the image",
     "image.empty_work": "writing an empty work disk",
     "image.find": "asking which image that is now",

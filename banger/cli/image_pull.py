@@ -22,14 +22,17 @@ from banger.model.images import ImageView, PullRequest
     default="always",
     help="Whether to ask what IMAGE means now (default always).",
 )
+@click.option("--kernel-ref", metavar="NAME", help="The kernel that its VMs boot with (default: the usual one).")
 @quiet
 @as_json
-def command(source: str, *, name: str | None, pull: str, quiet: bool, json_output: bool) -> None:
+def command(
+    source: str, *, name: str | None, pull: str, kernel_ref: str | None, quiet: bool, json_output: bool
+) -> None:
     """Have an image ready: IMAGE is a reference as docker takes it, oci:DIR, docker-archive:FILE, or a name.
 
     Layers that are here already are not fetched again. `vm run --image IMAGE` does this by itself.
     """
-    request = asdict(PullRequest(absolute_source(source), name)) | {"pull": pull}
+    request = asdict(PullRequest(absolute_source(source), name, kernel_ref=kernel_ref)) | {"pull": pull}
     with daemon() as client, progress(quiet=quiet) as shown:
         image = decode(ImageView, follow(client, client.post("/v1/images/pull", request), shown))
     if json_output:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import anyio.to_thread
+import msgspec
 
 from banger.engine.again import run_well
 from banger.engine.images import Shelf
@@ -14,6 +15,7 @@ from banger.model.errors import ConflictError, NotFoundError, SpecError
 from banger.model.handles import ImageDisks
 from banger.model.images import ImageView, PullRequest, RegisterRequest
 from banger.model.vm import DEFAULT_IMAGE
+from banger.oci.catalog import Entry, catalog_here
 from banger.plan import Plan
 from banger.plan.image import RegisteredImage, add_image, stamp_of
 from banger.plan.machine import HostFacts
@@ -37,10 +39,14 @@ class ImageService:
         record = self._shelf.record(text)
         if record is None and text == DEFAULT_IMAGE:
             return await self._pull_own(emit)
-        source = record.source if record is not None else self._shelf.source(text).full
         if request.name is not None:
-            self._shelf.check_name(request.name, source)
+            self._shelf.check_name(request.name, record.source if record is not None else self._shelf.source(text).full)
+            if self._shelf.entry(text) is not None:
+                raise SpecError(f"{text} is the name of an image in the catalog, and stays it")
         await self._shelf.have(text, request.pull, emit, self._facts(), name=request.name)
+        if request.kernel_ref is not None:
+            kept = self._get(request.name or text)
+            self._state.images.put(msgspec.structs.replace(kept, kernel_ref=request.kernel_ref))
         try:
             await self._shelf.have_ssh(request.name or text, emit, self._facts())
         except SpecError as error:  # it is of use without SSH; who wants that is told again
@@ -50,6 +56,8 @@ class ImageService:
     async def all(self) -> list[ImageView]:
         """Every image, by name; banger's own among them."""
         views = [self._view(record) for record in self._state.images.all()]
+        names = {view.name for view in views}
+        views += [_catalog_view(entry) for entry in catalog_here().values() if entry.name not in names]
         own = ImageView(DEFAULT_IMAGE, "Debian's archive", "own", vms=self._users_of_own())
         return sorted([*views, own], key=lambda view: view.name)
 
@@ -57,6 +65,9 @@ class ImageService:
         """One image, by name or source."""
         if ref == DEFAULT_IMAGE:
             return ImageView(DEFAULT_IMAGE, "Debian's archive", "own", vms=self._users_of_own())
+        entry = self._shelf.entry(ref)
+        if entry is not None and self._shelf.record(ref) is None:
+            return _catalog_view(entry)
         return self._view(self._get(ref))
 
     async def delete(self, ref: str) -> ImageView:
@@ -158,6 +169,10 @@ class ImageService:
             kernel_ref=record.kernel_ref,
             vms=self._users(record),
         )
+
+
+def _catalog_view(entry: Entry) -> ImageView:
+    return ImageView(entry.name, " or ".join(map(str, entry.sources)), "catalog", system=entry.description)
 
 
 def _artifacts(record: ImageRecord) -> set[Digest]:

@@ -207,9 +207,10 @@ def name_for(state: State, request: VmRequest) -> str:
     return request.kernel or named_by_image(state, request.image) or DEFAULT_KERNEL
 
 
-def named_by_image(_state: State, _image: str) -> str | None:
-    """The kernel that an image says it wants; the images that there are so far want none in particular."""
-    return None
+def named_by_image(state: State, image: str) -> str | None:
+    """The kernel that an image says it wants; most want none in particular."""
+    record = state.images.find(image)
+    return None if record is None else record.kernel_ref
 
 
 def _describe(source: KernelSource, entry: Entry | None) -> str:

@@ -9,8 +9,9 @@ Pull: TypeAlias = Literal["always", "missing", "never"]
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """An image. `state`: ready; `files`, of which only the user's own files are known; `own`, which banger makes
-    itself when it is wanted; `damaged`, whose disks have gone: its next VM makes them again.
+    """An image. `state`: ready; `catalog`, to be had by that name; `files`, of which only the user's own files are
+    known; `own`, which banger makes itself when it is wanted; `damaged`, whose disks have gone: its next VM makes them
+    again.
 
     `digest`: of the manifest. `root_bytes`, `work_bytes`: of its disks; `disk_bytes`: what they take with their layers.
     `provisioned`: SSH was installed here. `vms`: the names of those that use it.
@@ -18,7 +19,7 @@ class ImageView:
 
     name: str
     source: str
-    state: Literal["ready", "files", "own", "damaged"]
+    state: Literal["ready", "catalog", "files", "own", "damaged"]
     digest: str | None = None
     layers: int = 0
     layer_bytes: int = 0

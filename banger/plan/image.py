@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from banger.debian.recipe import PACKAGES
 from banger.model.errors import NotFoundError
 from banger.model.handles import File, ImageDisks, PulledImage
 from banger.model.vm import DEFAULT_IMAGE
@@ -37,9 +38,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class OwnImage:
-    """The image that banger makes itself, of Debian's packages."""
+    """An image that banger makes itself, of Debian's packages."""
 
     name: str
+    packages: tuple[str, ...] = PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def stamp_of(path: str) -> str:
 
 
 def _add_own(plan: Plan, image: OwnImage) -> Image:
-    pinned = plan.add(ResolveImage(), label=image.name)
+    pinned = plan.add(ResolveImage(packages=image.packages), label=image.name)
     packages = plan.add(FetchPackages(pinned=pinned))
     tar = plan.add(BootstrapImage(pinned=pinned, packages=packages))
     return Image(rootfs=plan.add(BuildRootfs(tar=tar)), seed=plan.add(BuildWorkSeed(tar=tar)))

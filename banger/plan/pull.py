@@ -2,13 +2,15 @@
 
 from banger.model.handles import ImageDisks
 from banger.plan import Plan
-from banger.plan.image import ContainerImage, add_disks, add_find
+from banger.plan.image import ContainerImage, Image, OwnImage, add_disks, add_find, add_image
 from banger.plan.machine import HostFacts, add_ground
 from banger.tasks import Aside
+from banger.tasks.image_bundle import FetchBundle
 from banger.tasks.image_provision import ProvisionImage
 from banger.tasks.image_stored import UseStored
 
 PROVISION_NODE = ProvisionImage.kind
+BUNDLE_NODE = FetchBundle.kind
 
 
 def plan_find(image: ContainerImage) -> Plan:
@@ -25,6 +27,22 @@ def plan_pull(image: ContainerImage, host: HostFacts | None = None) -> Plan:
     if host is not None:
         add_ground(plan, host)
     return plan
+
+
+def plan_bundle(name: str, digest: str, size: int) -> Plan:
+    """Plan to fetch an image of a catalog."""
+    plan = Plan("image.bundle")
+    plan.add(FetchBundle(digest=digest, size=size), label=name)
+    return plan
+
+
+def plan_own(image: OwnImage, host: HostFacts | None = None) -> tuple[Plan, Image]:
+    """Plan to make an image of packages; with `host` also what any boot needs. The second part: its disks."""
+    plan = Plan("image.pull")
+    disks = add_image(plan, image)
+    if host is not None:
+        add_ground(plan, host)
+    return plan, disks
 
 
 def plan_provision(name: str, disks: ImageDisks, family: str, host: HostFacts) -> Plan:

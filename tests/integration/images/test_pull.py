@@ -1,6 +1,7 @@
 """`banger image`, with its daemon, against a real registry: what is fetched, what is not, and what is kept. No VM."""
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -272,3 +273,32 @@ def _pull_with_logins(tmp_path: Path, host: str, ref: str) -> None:
     finally:
         wrong.stop()
         right.stop()
+
+
+@pytest.mark.requirement("IMG-005", "IMG-006", "IMG-010")
+def test_a_name_of_the_catalog_is_had_from_the_first_source_that_gives_it(server: Registry, tmp_path: Path) -> None:
+    ref, archive, catalog = server.put("team/listed", BASE), tmp_path / "bundle.tar", tmp_path / "catalog.json"
+    copy = ["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{ref}", f"docker-archive:{archive}:x/y:1"]
+    subprocess.run(copy, check=True, timeout=60)
+    data = archive.read_bytes()
+    bundle = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "urls": [f"file://{archive}"]}
+    damaged = bundle | {"sha256": "0" * 64}
+    entries = {"bundled": [bundle], "fallen-back": [damaged, {"reference": ref}], "lost": [damaged]}
+    images = [{"name": name, "description": name, "sources": sources} for name, sources in entries.items()]
+    catalog.write_text(json.dumps({"version": 1, "images": images}))
+    banger = Banger(tmp_path / "home")
+    banger.env["BANGER_IMAGE_CATALOG"] = str(catalog)
+    try:
+        assert '"catalog"' in banger.ok("image", "show", "bundled", "--json")
+        assert banger.ok("image", "pull", "bundled", "--quiet") == "bundled\n"
+        done = banger.run("image", "pull", "fallen-back")
+        assert done.stdout == "fallen-back\n", done.stderr
+        assert f"trying {ref}" in done.stderr
+        assert show(banger, "bundled")["root_digest"] == show(banger, "fallen-back")["root_digest"]
+        server.news()
+        for name in ("bundled", "fallen-back"):
+            assert banger.ok("image", "pull", name, "--pull", "missing", "--quiet") == f"{name}\n"
+        assert server.news() == []
+        assert banger.run("image", "pull", "lost").returncode == 1
+    finally:
+        banger.stop()
