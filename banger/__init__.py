@@ -12,7 +12,7 @@ def __getattr__(name: str) -> object:
     """Load the interface for Python when it is first wanted: the command line is faster without it."""
     if name not in __all__:
         raise AttributeError(f"module 'banger' has no attribute {name!r}")
-    from banger import api
+    from importlib import import_module
 
-    value: object = getattr(api, name)
+    value: object = getattr(import_module("banger.api"), name)
     return value
