@@ -40,6 +40,7 @@ from banger.host.config_file import user_config
 from banger.host.login_key import login_public_key
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
+from banger.host.worker import has_worker
 from banger.model.action import Scope
 from banger.model.cache import (
     CacheEntryView,
@@ -119,7 +120,7 @@ class EngineService(Verbs):
 
     async def _restore(self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit) -> bool:
         """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
-        is_cold = request.cold or request.rebuild  # a template stands on what was made before
+        is_cold = request.cold or request.rebuild or host.has_worker  # a template stands on what was made before
         template = None if is_cold else self._templates.find(request.image, request.sizes, host)
         if template is None:
             return False
@@ -209,7 +210,7 @@ class EngineService(Verbs):
         host = self._facts(self._kernels.choice(request))
         if request.refresh:
             await refresh(self._engine, plan_create(request, vm="0" * 32, name=name, host=host), lambda _: None)
-        is_cold = request.cold or request.rebuild
+        is_cold = request.cold or request.rebuild or host.has_worker
         from_template = not is_cold and self._templates.find(request.image, request.sizes, host) is not None
         plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template)
         self._engine.refuse_what_cannot_fit(plan.graph())
@@ -377,6 +378,7 @@ class EngineService(Verbs):
             kernel=kernel,
             file_sync=user_config().file_sync,
             images=self.shelf,
+            has_worker=has_worker(),
         )
 
 

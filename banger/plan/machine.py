@@ -20,7 +20,10 @@ from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
 from banger.tasks.guest_ssh import GuestSsh
 from banger.tasks.host_vmm import AskHostVmm
+from banger.tasks.net_bridge import NetBridge
 from banger.tasks.net_forward import NetForward
+from banger.tasks.net_nat import NetNat
+from banger.tasks.net_tap import NetTap
 from banger.tasks.net_user import NetUser
 from banger.tasks.vm_boot import VmBoot
 from banger.tasks.vm_restore import VmRestore
@@ -37,6 +40,8 @@ class HostFacts:
     kernel: KernelChoice = DEFAULT_CHOICE
     file_sync: tuple[FileSync, ...] = ()
     images: ImageBook = field(default_factory=OwnImages)
+    has_worker: bool = False
+    """Whether VMs can have addresses of their own: a root worker is there to give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,11 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
     With a `template` the guest goes on from there; without one it boots.
     """
     sizes = request.sizes
-    net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
+    if host.has_worker and not request.ports:  # ports of this host are forwarded by a VMM that has the guest behind it
+        net, nat = _add_tap(plan, vm, request, after[:1])
+        after = [*after, nat]
+    else:
+        net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
     boot = _add_vmm(plan, ground, vm, sizes, net, after, template)
     if request.ports:
         plan.add(NetForward(vm=vm, forwards=tuple(request.ports), boot=boot))
@@ -101,6 +110,11 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
         after=[clock],
     )
     return Session(boot, net, identity)
+
+
+def _add_tap(plan: Plan, vm: str, request: VmRequest, after: list[Ref[Any]]) -> tuple[Ref[UserNet], Ref[bool]]:
+    net = plan.add(NetTap(vm=vm, bridge=plan.add(NetBridge(vm=vm), after=after)))
+    return net, plan.add(NetNat(vm=vm, egress=request.nat, peers=False, net=net))
 
 
 def add_wait_for_ssh(plan: Plan, session: Session, vm: str, name: str) -> Ref[int]:
