@@ -36,7 +36,7 @@ class Frozen(Verbs):
         self, request: VmRequest, vm: str, name: str, host: HostFacts, emit: Emit, setup: Setup | None
     ) -> bool:
         """Make a VM from a template, if there is one that works; one that does not is forgotten, and said to be."""
-        is_cold = request.cold or request.rebuild  # a template stands on what was made before
+        is_cold = request.cold or request.rebuild or host.has_worker  # a template stands on what was made before
         template = None if is_cold else self._templates.find(request.image, request.sizes, host, setup)
         if template is None:
             return False

@@ -49,6 +49,8 @@ def rows(
 
 async def _endpoints(vm_dir: Path, ports: list[int], address: str | None) -> dict[int, tuple[str, int]]:
     """Where each port of the guest can be reached; forwards what is not."""
+    if address and not ipaddress.ip_address(address).is_loopback:
+        return {port: (address, port) for port in ports}  # a VM on a bridge is where it is: nothing is to be forwarded
     found: dict[int, tuple[str, int]] = {}
     present = await list_forwards(vm_dir)
     for one in sorted(present, key=lambda one: one.host != address):

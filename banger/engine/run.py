@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 
 def default_capacities() -> dict[str, int]:
-    """Pools of this host: `cpu` cores, `net` transfers, `disk` heavy writers, `vmm` launches, `apt` its one root.
+    """Pools of this host: `cpu` cores, `net` transfers, `disk` heavy writers, `vmm` launches, `apt` its one root,
+    `worker` requests to the root worker.
 
     `memory_mib` is all the memory there is: what VMs that run already have of it is not known to be used.
     """
     cores = os.cpu_count() or 1
-    return {"cpu": cores, "net": 8, "disk": 2, "vmm": 4, "apt": 1, MEMORY: total_memory_mib()}
+    return {"cpu": cores, "net": 8, "disk": 2, "vmm": 4, "apt": 1, "worker": 4, MEMORY: total_memory_mib()}
 
 
 def _no_checkpoint(_node: str, _point: str) -> None:

@@ -42,6 +42,7 @@ from banger.host.config_file import user_config
 from banger.host.login_key import login_public_key
 from banger.host.sshkeys import ensure_key_pair
 from banger.host.tools import get_tool
+from banger.host.worker import has_worker
 from banger.model.action import Scope
 from banger.model.cache import (
     CacheEntryView,
@@ -212,7 +213,7 @@ class EngineService(Frozen):
         if request.refresh:
             asked = plan_create(request, vm="0" * 32, name=name, host=host, setup=setup)
             await refresh(self._engine, asked, lambda _: None)
-        is_cold = request.cold or request.rebuild
+        is_cold = request.cold or request.rebuild or host.has_worker
         from_template = not is_cold and self._templates.find(request.image, request.sizes, host, setup) is not None
         plan = plan_create(request, vm="0" * 32, name=name, host=host, from_template=from_template, setup=setup)
         self._engine.refuse_what_cannot_fit(plan.graph())
@@ -366,6 +367,7 @@ class EngineService(Frozen):
             kernel=kernel,
             file_sync=user_config().file_sync,
             images=self.shelf,
+            has_worker=has_worker(),
         )
 
 

@@ -67,19 +67,19 @@ def vm_view(state: State, record: VmRecord, busy: VmState | None) -> VmView:
 
 
 def own_address(leases: Iterable[Lease]) -> str | None:
-    """A running VM's own loopback address."""
+    """A running VM's own address: on loopback, or on the bridge."""
     for lease in leases:
-        if lease.node == "net.user" and isinstance(lease.value, dict):
+        if lease.node in {"net.user", "net.tap"} and isinstance(lease.value, dict):
             return lease.value.get("address") or None
     return None
 
 
 def _ssh_endpoint(state: State, record: VmRecord, leases: dict[str, Lease]) -> SshEndpoint | None:
-    net = leases.get("net.user")
+    net = leases.get("net.tap") or leases.get("net.user")
     if net is None or not isinstance(net.value, dict):
         return None
     return SshEndpoint(
-        host="127.0.0.1",
+        host=net.value["address"] if net.node == "net.tap" else "127.0.0.1",
         port=net.value["ssh_port"],
         user="root",
         identity_file=str(_login_key(state)),

@@ -106,15 +106,26 @@ class HostKey(msgspec.Struct, frozen=True):
 
 
 class UserNet(msgspec.Struct, frozen=True):
-    """A VM's user network: the port on 127.0.0.1 that leads to the guest's port 22, and the guest's MAC address.
+    """How a VM is reached: the port on 127.0.0.1 that leads to the guest's port 22, and the guest's MAC address.
 
     `address` is the VM's own on loopback ("": it has none); `restricted`: the guest reaches nothing beyond this host.
+    With a `tap`, `address` is the guest's, and `ssh_port` is there; it has a `prefix` length, a `gateway`, and a
+    `name_server`, which is "" where the host does not know one that a guest could ask.
     """
 
     ssh_port: int
     mac: str
     address: str = ""
     restricted: bool = False
+    tap: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    name_server: str = ""
+
+    @property
+    def ssh_host(self) -> str:
+        """Where `ssh_port` is."""
+        return self.address if self.tap else "127.0.0.1"
 
 
 class LockFile(msgspec.Struct, frozen=True):

@@ -20,7 +20,10 @@ from banger.tasks.guest_initramfs import BuildInitramfs
 from banger.tasks.guest_programs import AskGuestPrograms
 from banger.tasks.guest_ssh import GuestSsh
 from banger.tasks.host_vmm import AskHostVmm
+from banger.tasks.net_bridge import NetBridge
 from banger.tasks.net_forward import NetForward
+from banger.tasks.net_nat import NetNat
+from banger.tasks.net_tap import NetTap
 from banger.tasks.net_user import NetUser
 from banger.tasks.vm_boot import VmBoot
 from banger.tasks.vm_restore import VmRestore
@@ -37,6 +40,8 @@ class HostFacts:
     kernel: KernelChoice = DEFAULT_CHOICE
     file_sync: tuple[FileSync, ...] = ()
     images: ImageBook = field(default_factory=OwnImages)
+    has_worker: bool = False
+    """Whether VMs can have addresses of their own: a root worker is there to give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def add_session(  # noqa: PLR0913, PLR0917 - what a VM is made of
 
     With a `template` the guest goes on from there; without one it boots.
     """
-    boot, net = add_vmm(plan, ground, vm, request, after, template)
+    boot, net = add_vmm(plan, ground, vm, request, after, template, has_worker=host.has_worker)
     if request.ports:
         plan.add(NetForward(vm=vm, forwards=tuple(request.ports), boot=boot))
     work_bytes = request.sizes.disk_bytes if template else None
@@ -122,6 +127,11 @@ def add_guest(  # noqa: PLR0913 - what a guest is told
     return Session(boot, net, identity)
 
 
+def _add_tap(plan: Plan, vm: str, request: VmRequest, after: list[Ref[Any]]) -> tuple[Ref[UserNet], Ref[bool]]:
+    net = plan.add(NetTap(vm=vm, bridge=plan.add(NetBridge(vm=vm), after=after)))
+    return net, plan.add(NetNat(vm=vm, egress=request.nat, peers=False, net=net))
+
+
 def add_wait_for_ssh(plan: Plan, session: Session, vm: str, name: str) -> Ref[int]:
     """Add the wait for SSH, for those who need it: what the agent runs does not."""
     return plan.add(GuestSsh(vm=vm, name=name, boot=session.boot, net=session.net, identity=session.identity))
@@ -144,10 +154,16 @@ def add_vmm(
     request: VmRequest,
     after: list[Ref[Any]],
     template: Ref[FrozenVm] | None,
+    *,
+    has_worker: bool = False,
 ) -> tuple[Ref[RunningVm], Ref[UserNet]]:
     """Add network and VMM."""
     vcpus, memory_mib = request.sizes.vcpus, request.sizes.memory_mib
-    net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
+    if has_worker and not request.ports:  # ports of this host are forwarded by a VMM that has the guest behind it
+        net, nat = _add_tap(plan, vm, request, after[:1])
+        after = [*after, nat]
+    else:
+        net = plan.add(NetUser(vm=vm, nat=request.nat), after=after[:1])
     if template is not None:
         restore = VmRestore(vm=vm, vcpus=vcpus, memory_mib=memory_mib, vmm=ground.vmm, template=template, net=net)
         return plan.add(restore, after=after), net

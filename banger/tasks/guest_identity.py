@@ -28,7 +28,7 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
     work_bytes: int | None = None
     """Of a restored guest, whose work disk was not there before; it mounts the disk now."""
     net: Ref[UserNet] | None = None
-    """Of a restored guest, which has its template's MAC address."""
+    """Of a restored guest, which has its template's addresses."""
 
     async def probe(self, ctx: Context, value: str) -> bool:
         """A guest that lives keeps its identity: `boot` is an input, so another boot is another action."""
@@ -44,7 +44,7 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
             authorized_key=self.authorized_key,
             seed=secrets.token_bytes(SEED_BYTES),
             machine_id=self.vm,
-            network=Network(mac=None if self.net is None else bytes.fromhex(ctx.value(self.net).mac.replace(":", ""))),
+            network=Network() if self.net is None else _network(ctx.value(self.net)),
             work_bytes=self.work_bytes,
         )
 
@@ -59,3 +59,11 @@ class GuestIdentity(Effect[str], frozen=True, kw_only=True):
 
     async def undo(self, ctx: Context, value: str | None) -> None:
         """Goes with the guest."""
+
+
+def _network(net: UserNet) -> Network:
+    mac = bytes.fromhex(net.mac.replace(":", ""))
+    if not net.tap:
+        return Network(mac=mac)
+    address = f"{net.address}/{net.prefix}"
+    return Network(mac=mac, address=address, gateway=net.gateway, name_server=net.name_server or None)

@@ -13,7 +13,7 @@ _DEADLINE_S = 120
 
 
 class GuestSsh(Gate[int], frozen=True, kw_only=True):
-    """Puts out the port on 127.0.0.1."""
+    """Puts out the port at which it is met."""
 
     kind: ClassVar[str] = "guest.ssh"
     version: ClassVar[int] = 1

@@ -6,16 +6,17 @@ from banger.host.pidfd import ProcessIdentity, is_alive
 from banger.model.action import MEMORY, Needs, Scope
 from banger.model.handles import File, HostVmm, KernelFiles, RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
-from banger.vm import AGENT_SOCKET, Accelerator, Disk, DiskFormat, Machine, UserNetwork
+from banger.vm import AGENT_SOCKET, Accelerator, Disk, DiskFormat, Machine
 from banger.vm.qemu import Qemu
 from banger.vm.session import (
-    BOOT_PARAMETERS,
     ROOT_FILE,
     ROOT_SERIAL,
     WORK_FILE,
     WORK_SERIAL,
+    boot_parameters,
     disk_sizes,
     kill_all,
+    network_of,
     stop_gently,
 )
 
@@ -76,12 +77,12 @@ class VmBoot(Effect[RunningVm], frozen=True, kw_only=True):
             accelerator=Accelerator(accelerator),
             kernel=ctx.path(ctx.value(self.kernel).bzimage),
             initramfs=ctx.path(ctx.value(self.initramfs)),
-            parameters=BOOT_PARAMETERS,
+            parameters=boot_parameters(net),
             disks=(
                 Disk(ROOT_FILE, ROOT_SERIAL, DiskFormat.QCOW2, root_bytes),
                 Disk(WORK_FILE, WORK_SERIAL, DiskFormat.RAW, work_bytes),
             ),
-            network=UserNetwork(net.ssh_port, net.mac, net.restricted),
+            network=network_of(net),
             tsc_khz=ctx.value(self.vmm).tsc_khz,
         )
 

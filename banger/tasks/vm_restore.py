@@ -9,10 +9,10 @@ from banger.model.action import MEMORY, Needs, Scope
 from banger.model.errors import StoreError, TemplateError
 from banger.model.handles import FrozenVm, HostVmm, RunningVm, UserNet
 from banger.tasks import Context, Effect, Ref
-from banger.vm import AGENT_SOCKET, Accelerator, Machine, UserNetwork
+from banger.vm import AGENT_SOCKET, Accelerator, Machine
 from banger.vm.qemu import Qemu
 from banger.vm.qemu_template import QemuTemplates
-from banger.vm.session import WORK_SERIAL, disk_sizes, kill_all, stop_gently, template_machine
+from banger.vm.session import WORK_SERIAL, disk_sizes, kill_all, network_of, stop_gently, template_machine
 from banger.vm.template import FrozenFiles
 
 _DEADLINE_S = 30.0
@@ -81,7 +81,7 @@ class VmRestore(Effect[RunningVm], frozen=True, kw_only=True):
             accelerator=Accelerator(vmm.accelerator),
             root_bytes=root_bytes,
             work_bytes=work_bytes,
-            network=UserNetwork(net.ssh_port, net.mac, net.restricted),
+            network=network_of(net),
             tsc_khz=vmm.tsc_khz,
         )
 

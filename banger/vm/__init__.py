@@ -21,6 +21,7 @@ __all__ = [
     "GuestState",
     "Machine",
     "ProcessIdentity",
+    "TapNetwork",
     "UserNetwork",
     "Vmm",
     "VmmFacts",
@@ -30,6 +31,7 @@ VM_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _DISK_FILE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}\Z")
 _SERIAL = re.compile(r"[a-z0-9-]{1,20}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_TAP = re.compile(r"[a-z0-9-]{1,15}\Z")
 _WORD = re.compile(r"[!#-~]{1,512}\Z")
 _LAST_PORT = 65535
 
@@ -104,6 +106,20 @@ class UserNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class TapNetwork:
+    """A network that somebody else has made: a TAP which the VMM's user may open."""
+
+    tap: str
+    mac: str
+
+    def __post_init__(self) -> None:
+        if not _TAP.match(self.tap):
+            raise SpecError(f"{self.tap[:40]!r} cannot be a TAP's name")
+        if not _MAC.match(self.mac):
+            raise SpecError(f"{self.mac[:40]!r} is not a MAC address in lower case")
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A virtual machine to start. `vm_dir` holds its disks and gets its sockets and logs; the other paths are read.
 
@@ -120,7 +136,7 @@ class Machine:
     initramfs: Path | None
     parameters: tuple[str, ...]
     disks: tuple[Disk, ...]
-    network: UserNetwork | None
+    network: UserNetwork | TapNetwork | None
     tsc_khz: int | None = None
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from banger.vm import (
     Accelerator,
     Disk,
     Machine,
+    TapNetwork,
     UserNetwork,
 )
 from banger.vm.template import MemoryFile, MemoryUse
@@ -138,11 +139,16 @@ def _disk(disk: Disk, bus: str) -> list[str]:
     ]
 
 
-def _network(network: UserNetwork, bus: str) -> list[str]:
+def _network(network: UserNetwork | TapNetwork, bus: str) -> list[str]:
     # A card on PCI carries a boot ROM that is of no use here.
     rom = ",romfile=" if bus == "pci" else ""
-    restrict = "restrict=on," if network.restricted else ""
+    if isinstance(network, TapNetwork):
+        # No scripts: whoever made the TAP has done all there is to do. No header: a frozen machine's card had none.
+        backend = f"tap,id={NETDEV},ifname={network.tap},script=no,downscript=no,vnet_hdr=off"
+    else:
+        restrict = "restrict=on," if network.restricted else ""
+        backend = f"user,id={NETDEV},{restrict}hostfwd=tcp:127.0.0.1:{network.ssh_port}-:22"
     return [
-        *("-netdev", f"user,id={NETDEV},{restrict}hostfwd=tcp:127.0.0.1:{network.ssh_port}-:22"),
+        *("-netdev", backend),
         *("-device", f"virtio-net-{bus},netdev={NETDEV},mac={network.mac}{rom}"),
     ]

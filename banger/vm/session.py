@@ -6,7 +6,8 @@ from pathlib import Path
 
 from banger.host.pidfd import ProcessIdentity
 from banger.model.errors import HostError
-from banger.vm import USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, UserNetwork
+from banger.model.handles import UserNet
+from banger.vm import USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, TapNetwork, UserNetwork
 from banger.vm.disks import overlay_size
 from banger.vm.qemu import Qemu
 from banger.vm.stop import AGENT_DEADLINE_S, POWER_BUTTON_DEADLINE_S, QUIT_DEADLINE_S, Rung, StoppedBy, kill, stop
@@ -15,7 +16,8 @@ ROOT_FILE = "root.qcow2"
 WORK_FILE = "work.raw"
 ROOT_SERIAL = "root"
 WORK_SERIAL = "work"
-BOOT_PARAMETERS = (f"banger.root={ROOT_SERIAL}", f"banger.work={WORK_SERIAL}", f"banger.net={USER_NETWORK}")
+_DISK_PARAMETERS = (f"banger.root={ROOT_SERIAL}", f"banger.work={WORK_SERIAL}")
+BOOT_PARAMETERS = (*_DISK_PARAMETERS, f"banger.net={USER_NETWORK}")
 TEMPLATE_PARAMETERS = (f"banger.root={ROOT_SERIAL}", f"banger.work_later={WORK_SERIAL}", f"banger.net={USER_NETWORK}")
 STAND_IN_BYTES = 1024 * 1024
 """The work disk of a template: smaller than any VM's, so that a guest that missed the change would not mount it."""
@@ -35,7 +37,7 @@ def template_machine(  # noqa: PLR0913 - a machine has as many parts
     initramfs: Path = NO_HOST,
     root_bytes: int = STAND_IN_BYTES,
     work_bytes: int = STAND_IN_BYTES,
-    network: UserNetwork | None = None,
+    network: UserNetwork | TapNetwork | None = None,
     tsc_khz: int | None = None,
 ) -> Machine:
     """Return a machine as templates and their clones are: they differ in values only, never in a device."""
@@ -55,6 +57,20 @@ def template_machine(  # noqa: PLR0913 - a machine has as many parts
         network=network or UserNetwork(_ANY_PORT, TEMPLATE_MAC),
         tsc_khz=tsc_khz,
     )
+
+
+def network_of(net: UserNet) -> UserNetwork | TapNetwork:
+    """Return the other end of a VM's card."""
+    return TapNetwork(net.tap, net.mac) if net.tap else UserNetwork(net.ssh_port, net.mac, net.restricted)
+
+
+def boot_parameters(net: UserNet) -> tuple[str, ...]:
+    """Return what the init of a guest that boots is told: its disks, and its addresses."""
+    addresses = USER_NETWORK
+    if net.tap:
+        addresses = f"{net.address}/{net.prefix},{net.gateway}"
+        addresses += f",{net.name_server}" if net.name_server else ""
+    return (*_DISK_PARAMETERS, f"banger.net={addresses}")
 
 
 def disk_sizes(vm_dir: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.vm.argv import SANDBOX
 from banger.worker.serve import MOST_CONNECTIONS
 from banger.worker.wire import VERSION, Hello, Refused, decode_reply, encode
 from tests.fakes.netlab import OWNER, Lab, Worker, end, open_lab, wait_for
@@ -231,3 +232,29 @@ def test_a_disk_that_is_full_ends_the_worker_before_anything_is_done(tmp_path: P
         for _, vm in again.held():
             again.release("bridge", vm)
         assert lab.host.objects() == before
+
+
+def vmm(lab: Lab, tap: str, uid: int) -> "subprocess.Popen[str]":
+    """A QEMU of some user's that has a TAP and runs nothing."""
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-M", "none", "-S"]
+    argv += ["-sandbox", SANDBOX, "-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no,vnet_hdr=off"]
+    become = ["setpriv", f"--reuid={uid}", "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
+    return subprocess.Popen(lab.host.argv(*become, *argv), stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.requirement("DMN-002")
+@pytest.mark.requirement("NET-001")
+def test_the_owner_s_vmm_needs_no_privilege_to_use_its_tap_and_nobody_else_s_can(lab: Lab, worker: Worker) -> None:
+    tap = worker.tap(A).tap
+    stranger = vmm(lab, tap, OWNER + 1)
+    assert stranger.wait(20) != 0
+    assert stranger.stderr is not None
+    assert "Operation not permitted" in stranger.stderr.read()
+    stranger.stderr.close()
+    owner = vmm(lab, tap, OWNER)
+    try:
+        wait_for(lambda: "LOWER_UP" in lab.host.sh(f"ip link show {tap}"))
+        assert owner.poll() is None
+    finally:
+        end(owner)
+    worker.release_all(A)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from banger.model.errors import SpecError
-from banger.vm import USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, UserNetwork
+from banger.vm import USER_NETWORK, Accelerator, Disk, DiskFormat, Machine, TapNetwork, UserNetwork
 from banger.vm.argv import COMMAND_LINE_LIMIT_BYTES, file_size_limit, kernel_command_line, qemu_argv
 
 QEMU = Path("/usr/bin/qemu-system-x86_64")
@@ -61,11 +61,23 @@ def test_the_command_line_of_an_emulated_microvm_is_as_recorded() -> None:
 
 
 def test_a_restricted_network_differs_in_the_hosts_end_alone() -> None:
-    assert MACHINE.network is not None
+    assert isinstance(MACHINE.network, UserNetwork)
     restricted = dataclasses.replace(MACHINE, network=dataclasses.replace(MACHINE.network, restricted=True))
     changed = [(one, other) for one, other in zip(GOLDEN, qemu_argv(restricted, QEMU), strict=True) if one != other]
     assert len(changed) == 1
     assert changed[0][1] == changed[0][0].replace("user,id=net,", "user,id=net,restrict=on,")
+
+
+def test_a_tap_takes_the_place_of_the_user_network_and_of_nothing_else() -> None:
+    machine = dataclasses.replace(MACHINE, network=TapNetwork("bt-01234567", "52:54:00:12:34:56"))
+    tap = "tap,id=net,ifname=bt-01234567,script=no,downscript=no,vnet_hdr=off"
+    assert list(qemu_argv(machine, QEMU)) == [tap if word.startswith("user,id=net") else word for word in GOLDEN]
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "a b", "a" * 16, "../x", "BT"])
+def test_a_name_that_is_no_tap_of_ours_is_refused(name: str) -> None:
+    with pytest.raises(SpecError):
+        TapNetwork(name, "52:54:00:12:34:56")
 
 
 def test_an_unknown_tsc_rate_chooses_the_machine_type_that_can_calibrate() -> None:
