@@ -128,7 +128,9 @@ def _setup(options: dict[str, Any]) -> SetupRequest | None:
         raise SpecError("--setup-lock needs --setup: it names what that command reads")
     if command is not None and not command.strip():
         raise SpecError("--setup is empty", hint="--no-setup for none")
-    return SetupRequest("" if none else command, locks) if none or command is not None else None
+    if none:
+        return SetupRequest("", locks)
+    return None if command is None else SetupRequest(command, locks)
 
 
 def _workspace(options: dict[str, Any]) -> WorkspaceRequest | None:

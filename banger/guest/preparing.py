@@ -66,6 +66,7 @@ async def join_checkout(agent: AgentChannel) -> None:
 async def _run(agent: AgentChannel, script: str, directory: str, stdin: bytes, say: Say) -> None:
     request = ExecRequest(("sh", "-c", script), _ENVIRONMENT, directory)
     tail = bytearray()
+    status = 0
     try:
         async with await agent.exec(request) as session, anyio.create_task_group() as group:
             group.start_soon(_feed, session, stdin)

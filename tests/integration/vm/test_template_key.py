@@ -59,7 +59,7 @@ def changed(banger: Banger, tmp_path: Path, request: pytest.FixtureRequest) -> I
         with (tmp_path / QEMU).open("ab") as file:
             file.write(b"\0")
         banger.env["PATH"] = f"{tmp_path}:{banger.env['PATH']}"
-    shape = list(SHAPE)
+    shape: list[str] = list(SHAPE)
     if what in {"memory", "vcpu"}:
         shape[shape.index(f"--{what}") + 1] = {"memory": "513", "vcpu": "2"}[what]
     yield tuple(shape)
