@@ -55,7 +55,7 @@ class Templates(Banger):
         """The template's files, by what they hold."""
         with contextlib.closing(sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True)) as connection:
             (value,) = connection.execute("SELECT value FROM actions WHERE kind = 'vm.template'").fetchone()
-        names = {what: file["digest"].removeprefix("sha256:") for what, file in json.loads(value).items()}
+        names = {what: file["digest"].removeprefix("sha256:") for what, file in json.loads(value).items() if file}
         return {what: self.state / "cas" / "sha256" / name[:2] / name for what, name in names.items()}
 
     def pss_kib(self, name: str) -> int:
