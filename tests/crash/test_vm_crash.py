@@ -30,13 +30,17 @@ BUILDS = {
     "image.bootstrap": ("started",),
 }
 ALWAYS_WHOLE = frozenset({"vm.boot", "vm.record", "guest.initramfs"})
+BY_NIGHT = frozenset({"image.bootstrap"})  # it is made again afterwards, which takes most of a minute
 
 
 def boundaries(points_of: dict[str, tuple[str, ...]]) -> list[ParameterSet]:
     """Every point of every node: of some nodes all each time, of the others one each time and the rest every night."""
     return [
         pytest.param(
-            f"{node}:{point}", marks=() if node in ALWAYS_WHOLE or index == turn % len(points) else pytest.mark.nightly
+            f"{node}:{point}",
+            marks=()
+            if node in ALWAYS_WHOLE or (index == turn % len(points) and node not in BY_NIGHT)
+            else pytest.mark.nightly,
         )
         for turn, (node, points) in enumerate(points_of.items())
         for index, point in enumerate(points)

@@ -332,7 +332,9 @@ class FakeService(FakeVerbs, FakeKernels):
         return view
 
     def _save(self) -> None:
-        self._file.write_text(json.dumps([asdict(vm) for vm in self._vms.values()]))
+        written = self._file.with_suffix(".new")  # whoever reads it sees all of it
+        written.write_text(json.dumps([asdict(vm) for vm in self._vms.values()]))
+        written.rename(self._file)
 
     def _note(self, call: str, argument: object) -> None:
         with (self._dir / "calls.jsonl").open("a") as calls:

@@ -72,7 +72,7 @@ def test_a_user_without_subordinate_ids_is_told_the_command(image: Image) -> Non
     assert answer["hint"] == "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 nobody"
 
 
-@pytest.mark.parametrize("who", ["root", "user"])
+@pytest.mark.parametrize("who", [pytest.param("root", marks=pytest.mark.nightly), "user"])
 def test_a_bootstrap_killed_at_work_leaves_only_its_scratch_directory(
     who: str, root_worker: Worker, user_worker: Worker, image: Image
 ) -> None:

@@ -41,7 +41,7 @@ def beats(banger: Banger, name: str) -> int:
     return int(shell(banger, name, "wc -l < /dev/shm/beats"))
 
 
-@pytest.mark.parametrize("how", ["restored", "booted"])
+@pytest.mark.parametrize("how", ["restored", pytest.param("booted", marks=pytest.mark.nightly)])
 def test_a_fork_goes_on_from_its_parent_and_is_another_machine(banger: Banger, how: str) -> None:
     banger.ok("vm", "create", "--name", how, *SHAPE, *(["--cold"] if how == "booted" else []))
     shell(banger, how, f"echo kept > /root/file; echo kept > /etc/file; echo kept > /dev/shm/file; {BEAT}")

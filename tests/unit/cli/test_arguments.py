@@ -38,7 +38,7 @@ REFUSED = [
     (["cache", "prune", "--older-than", "soon"], "'soon' is not an age"),
     (["tui"], "No such command 'tui'"),
     (["vm", "session"], "No such command 'session'"),
-    (["image", "build"], "No such command 'image'"),
+    (["image", "build"], "No such command 'build'"),
 ]
 
 

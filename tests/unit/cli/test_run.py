@@ -212,4 +212,5 @@ def test_a_workspace_request_carries_its_options(banger: Installation, tmp_path:
         "include_untracked": True,
         "branch": "try",
         "from_ref": "main",
+        "full_copy": False,
     }

@@ -187,7 +187,7 @@ REFUSED = [
     ({"vm": {}}, b"body.vm.sizes: Field required"),
     ({"vm": {"sizes": {"vcpus": "2", "memory_mib": 512, "disk_bytes": 1 << 30}}}, b"valid integer"),
     ({"vm": {"sizes": {"vcpus": 99, "memory_mib": 512, "disk_bytes": 1 << 30}}}, b"less than or equal to 32"),
-    ({"vm": {"sizes": {"vcpus": 2, "memory_mib": 512, "disk_bytes": 1 << 30}, "nat": True}}, b"body.vm.nat: Extra"),
+    ({"vm": {"sizes": {"vcpus": 2, "memory_mib": 512, "disk_bytes": 1 << 30}, "nap": True}}, b"body.vm.nap: Extra"),
     ({"vm": {"sizes": {"vcpus": 2, "memory_mib": 512, "disk_bytes": 1 << 30}, "name": "a\n"}}, b"body.vm.name"),
     (
         {"vm": {"sizes": {"vcpus": 2, "memory_mib": 512, "disk_bytes": 1 << 30}, "workspace": {"path": "x"}}},

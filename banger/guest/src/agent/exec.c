@@ -130,7 +130,7 @@ void exec_input(struct session *session, const struct wire_header *header, const
         return;
     }
     if (header->body_size == 0)
-        exec->input_ended = 1;
+        exec->input_ended = INPUT_ENDS;
     if (exec->in < 0) /* the program does not read any more: what comes is lost, and no more is asked for */
         return;
     end = (exec->input_start + exec->input_used) % EXEC_INPUT;

@@ -40,7 +40,7 @@ struct exec {
     uint64_t cut_ns; /* exited: when its output ends, even if another process holds it open */
     int orphan;      /* its host has gone; at kill_ns what is left of it is killed */
     uint64_t kill_ns;
-    int input_ended;
+    enum { INPUT_OPEN, INPUT_ENDS, INPUT_HAS_ENDED } input_ended; /* ENDS: the host is done, the program not yet told */
     uint32_t input_start, input_used, credit; /* credit: bytes taken that the host was not told of */
     uint8_t input[EXEC_INPUT];
 };

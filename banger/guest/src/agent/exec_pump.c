@@ -30,7 +30,7 @@ size_t exec_poll(struct session *session, struct pollfd *wait)
         if (!exec->pid)
             continue;
         exec->in_ready = exec->out.ready = exec->err.ready = 0;
-        wait[count++] = (struct pollfd){exec->input_used > 0 || exec->input_ended ? exec->in : -1, POLLOUT, 0};
+        wait[count++] = (struct pollfd){exec->input_used > 0 || exec->input_ended == INPUT_ENDS ? exec->in : -1, POLLOUT, 0};
         wait[count++] = (struct pollfd){can_take ? exec->out.fd : -1, POLLIN, 0};
         wait[count++] = (struct pollfd){can_take ? exec->err.fd : -1, POLLIN, 0};
     }
@@ -52,14 +52,19 @@ void exec_polled(struct session *session, const struct pollfd *wait, size_t coun
     }
 }
 
-/* Nothing more goes in: the end of its file for a program with a pipe, the key for that at a terminal. */
+/*
+ * Nothing more goes in: the end of its file for a program with a pipe, the key for that at a terminal. The terminal
+ * stays: if we closed it, the kernel would hang up on a program that has closed its own end and is about to exit.
+ */
 static void end_input(struct exec *exec)
 {
     static const char end = END_OF_TRANSMISSION;
 
-    if (exec->terminal && write(exec->in, &end, 1) < 0 && errno == EAGAIN)
+    if (!exec->terminal)
+        exec_close(&exec->in);
+    else if (write(exec->in, &end, 1) < 0 && errno == EAGAIN)
         return;
-    exec_close(&exec->in);
+    exec->input_ended = INPUT_HAS_ENDED;
 }
 
 static void put_input(struct exec *exec)
@@ -74,14 +79,15 @@ static void put_input(struct exec *exec)
             return;
         if (put < 0) { /* nobody reads: there is no use for more, so no room is told of */
             exec->input_used = 0;
-            exec_close(&exec->in);
+            if (!exec->terminal)
+                exec_close(&exec->in);
             return;
         }
         exec->input_used -= (uint32_t)put;
         exec->credit += (uint32_t)put;
         exec->input_start = exec->input_used ? (exec->input_start + (uint32_t)put) % EXEC_INPUT : 0;
     }
-    if (exec->in >= 0 && exec->input_ended)
+    if (exec->in >= 0 && exec->input_ended == INPUT_ENDS)
         end_input(exec);
 }
 
