@@ -44,19 +44,23 @@ async def run_confined(
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise HostError(f"{program}: cannot be run confined: {error}", hint="banger doctor") from error
-        status = await _wait(process, deadline_s, program)
+        try:
+            status = await wait_or_kill(process, deadline_s)
+        except TimeoutError as error:
+            raise DeadlineError(f"{program}: not finished after {deadline_s:g} s") from error
         said.seek(0)
         return Finished(tuple(argv), status, b"", said.read())
 
 
-async def _wait(process: subprocess.Popen[bytes], deadline_s: float, program: Path) -> int:
-    """Wait for the end. When we leave, the child has ended and is reaped, whatever happened."""
+async def wait_or_kill(process: subprocess.Popen[bytes], deadline_s: float) -> int:
+    """Wait for a leader of a group to end, and return its exit status. Raises TimeoutError after `deadline_s`.
+
+    When we leave, it has ended and is reaped, whatever happened.
+    """
     descriptor = os.pidfd_open(process.pid)
     try:
         with anyio.fail_after(deadline_s):
             await anyio.wait_readable(descriptor)
-    except TimeoutError as error:
-        raise DeadlineError(f"{program}: not finished after {deadline_s:g} s") from error
     finally:
         os.close(descriptor)
         if process.poll() is None:

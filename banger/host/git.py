@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
+from banger.host.confined import wait_or_kill
 from banger.host.elf import LIBRARIES, LOADER_CACHE, loader_of
 from banger.host.landlock import Limits, confinement
 from banger.host.process import Finished
@@ -189,23 +188,13 @@ def _environment(programs: _Programs, repository: Repository) -> dict[str, str]:
 
 
 async def _wait(process: subprocess.Popen[bytes], deadline_s: float, repository: Repository) -> int:
-    """Wait for the end. When we leave, the child has ended and is reaped, whatever happened."""
-    descriptor = os.pidfd_open(process.pid)
     try:
-        with anyio.fail_after(deadline_s):
-            await anyio.wait_readable(descriptor)
+        return await wait_or_kill(process, deadline_s)
     except TimeoutError as error:
         raise DeadlineError(
             f"{repository.root}: git did not finish reading it within {deadline_s:g} s",
             hint=f"find {repository.root} -type p    # a FIFO in the place of a file holds git up",
         ) from error
-    finally:
-        os.close(descriptor)
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return process.returncode
 
 
 def _memory_file(stack: contextlib.ExitStack, name: str) -> int:
