@@ -16,6 +16,7 @@ import msgspec
 from banger.model.errors import NotFoundError, SpecError
 from banger.model.kernel import check_kernel_name
 from banger.model.kernel_source import BundleKernel, DebianKernel, KernelChoice
+from banger.oci.urls import url_fault
 
 VARIABLE: Final = "BANGER_KERNEL_CATALOG"
 """A file with a catalog of the user's own, as a path or `file:` URL: its entries go before the embedded ones."""
@@ -147,19 +148,4 @@ def _bundle_fault(entry: Entry) -> str | None:
         return "needs package, or sha256, size and url"
     if not 0 < entry.size <= BUNDLE_LIMIT_BYTES:
         return f"a size of {entry.size} bytes is out of bounds"
-    return next((reason for place in entry.places if (reason := _url_fault(place))), None)
-
-
-def _url_fault(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "not a URL"
-    if parts.username or parts.password:
-        return "its URL holds a user name or password"
-    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        return None
-    if parts.scheme == "https" or (parts.scheme == "http" and local):
-        return None
-    return f"{url[:120]!r} is neither https: nor file:"
+    return next((reason for place in entry.places if (reason := url_fault(place))), None)

@@ -17,6 +17,7 @@ import msgspec
 from banger.host.config_file import user_config
 from banger.model.errors import NotFoundError, SpecError
 from banger.oci.reference import image_name_of, parse_reference
+from banger.oci.urls import url_fault
 
 VERSION: Final = 1
 CATALOG_LIMIT_BYTES: Final = 4 * 1024**2
@@ -127,15 +128,7 @@ def _source_fault(source: Source) -> str | None:
 def _bundle_fault(source: Source) -> str | None:
     if source.size is None or not 0 < source.size <= BUNDLE_LIMIT_BYTES or not source.urls:
         return "a bundle has a size and urls"
-    for url in source.urls:
-        parts = urlsplit(url)
-        local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-        is_file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-        if not is_file and parts.scheme != "https" and not (parts.scheme == "http" and local):
-            return f"{url[:120]!r} is neither https: nor file:"
-        if parts.username or parts.password:
-            return "its URL holds a user name or password"
-    return None
+    return next((fault for url in source.urls if (fault := url_fault(url))), None)
 
 
 def places_of(digest: str, catalog: Mapping[str, Entry]) -> tuple[str, ...]:

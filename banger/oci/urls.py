@@ -111,3 +111,19 @@ def mirror_base(url: str) -> str:
     if "?" in url or "#" in url:
         raise SpecError(f"mirror {url}: a base URL has no query")
     return url.rstrip("/")
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with the place of a bundle in a catalog, or None: `https:`, `file:`, or this machine's `http:`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "not a URL"
+    if parts.username or parts.password:
+        return "its URL holds a user name or password"
+    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return None
+    if parts.scheme == "https" or (parts.scheme == "http" and local):
+        return None
+    return f"{url[:120]!r} is neither https: nor file:"
