@@ -51,6 +51,7 @@ def test_a_catalog_of_ones_own_goes_before_the_embedded_one(tmp_path: Path) -> N
         (document(BUNDLE | {"urls": []}), "size and urls"),
         (document(BUNDLE | {"urls": ["http://host.example/x"]}), "neither https: nor file:"),
         (document(BUNDLE | {"urls": ["https://a:b@host.example/x"]}), "user name or password"),
+        (document(BUNDLE | {"urls": ["https://[host/x"]}), "not a URL"),
         (document(BUNDLE | {"more": 1}), "unknown field"),
     ],
 )
